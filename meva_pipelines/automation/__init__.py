@@ -1,0 +1,1 @@
+"""WHEN things happen: jobs, schedules, sensors. What exists and how it is made belongs to the assets."""

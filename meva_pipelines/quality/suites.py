@@ -1,0 +1,166 @@
+"""What must be true of a batch before it is published: expectation suites as data. Nothing here runs anything.
+
+Stages 1 to 3 of seed 001 §5.1 look at the staged rows; stage 4 looks at the profile of what readers would see.
+A share (`mostly`) of a delta of three rows means nothing: every rule about shares therefore speaks of the profile.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from meva_pipelines.domain.regions import KOREA_BOX, NameStatus
+
+
+class Severity(StrEnum):
+    """What a failed expectation does: `critical` stops the publication, `warning` is shown and told."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+class Target(StrEnum):
+    """Which staging table a suite looks at."""
+
+    RECORDS = "records"
+    PROFILE = "profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One expectation: `kind` is the class name in Great Expectations, `name` the sentence shown to people."""
+
+    name: str
+    kind: str
+    arguments: dict[str, Any]
+    severity: Severity = Severity.CRITICAL
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A named set of expectations over one staging table."""
+
+    name: str
+    stage: int
+    target: Target
+    meaning: str
+    expectations: tuple[Expectation, ...] = field(default_factory=tuple)
+
+
+def _given(column: str) -> Expectation:
+    return Expectation(f"{column}_is_given", "ExpectColumnValuesToNotBeNull", {"column": column})
+
+
+def _at_most(column: str, characters: int) -> Expectation:
+    return Expectation(
+        f"{column}_has_at_most_{characters}_characters",
+        "ExpectColumnValueLengthsToBeBetween",
+        {"column": column, "max_value": characters},
+    )
+
+
+def _between(
+    name: str,
+    column: str,
+    low: float | None,
+    high: float | None,
+    severity: Severity = Severity.CRITICAL,
+) -> Expectation:
+    arguments: dict[str, Any] = {"column": column}
+    if low is not None:
+        arguments["min_value"] = low
+    if high is not None:
+        arguments["max_value"] = high
+    return Expectation(name, "ExpectColumnValuesToBeBetween", arguments, severity)
+
+
+def _unique(column: str) -> Expectation:
+    return Expectation(f"{column}_occurs_once", "ExpectColumnValuesToBeUnique", {"column": column})
+
+
+_RESOLVED = [NameStatus.CURRENT.value, NameStatus.LEGACY.value, NameStatus.EARLY.value, NameStatus.AMBIGUOUS.value]
+
+AED_FORMAT = Suite(
+    "records_keep_the_contract",
+    1,
+    Target.RECORDS,
+    "Required fields, types and lengths (seed 001 §5.1 stage 1)",
+    (
+        _given("source_id"),
+        _at_most("source_id", 50),
+        _given("installation_institution"),
+        _at_most("installation_institution", 255),
+        _given("installation_address"),
+        _at_most("installation_address", 255),
+        _given("sido"),
+        _at_most("model_name", 255),
+        _at_most("manufacturer", 255),
+        _given("row_hash"),
+    ),
+)
+
+AED_BUSINESS = Suite(
+    "records_make_sense",
+    2,
+    Target.RECORDS,
+    "One row per device, coordinates in Korea, sido and gugun that belong together (stage 2)",
+    (
+        _unique("source_id"),
+        _between("latitudes_lie_in_korea", "latitude", KOREA_BOX.south, KOREA_BOX.north),
+        _between("longitudes_lie_in_korea", "longitude", KOREA_BOX.west, KOREA_BOX.east),
+        Expectation(
+            "regions_exist_on_the_day", "ExpectColumnValuesToBeInSet", {"column": "region_status", "value_set": _RESOLVED}
+        ),
+        _given("region_code"),
+        Expectation(
+            "devices_are_made_before_they_are_installed",
+            "ExpectColumnPairValuesAToBeGreaterThanB",
+            {
+                "column_A": "installation_date",
+                "column_B": "manufacturing_date",
+                "or_equal": True,
+                "mostly": 0.99,
+                "ignore_row_if": "either_value_is_missing",
+            },
+            Severity.WARNING,
+        ),
+    ),
+)
+
+AED_DATABASE = Suite(
+    "records_fit_the_published_table",
+    3,
+    Target.RECORDS,
+    "Keys and values that the published table can take (stage 3); health centres are normalised, never refused",
+    (
+        _unique("equipment_serial"),
+        _given("sido_code"),
+        _at_most("sido", 50),
+        _at_most("gugun", 50),
+        _at_most("jurisdiction_health_center", 100),
+        _at_most("operation_status", 50),
+        _at_most("access_control", 50),
+    ),
+)
+
+AED_DRIFT = Suite(
+    "changes_stay_within_expectation",
+    4,
+    Target.PROFILE,
+    "What readers would see beside what they see now: never empty, counts within ±10 %, null shares steady (stage 4)",
+    (
+        Expectation("the_registry_is_not_empty", "ExpectTableRowCountToBeBetween", {"min_value": 1}),
+        Expectation("devices_remain", "ExpectColumnMaxToBeBetween", {"column": "candidate_rows", "min_value": 1}),
+        _between("counts_change_by_at_most_10_percent", "guarded_change_pct", -10.0, 10.0),
+        _between("coordinates_are_rarely_missing", "guarded_no_coordinates_pct", None, 20.0),
+        _between("coordinates_do_not_vanish", "no_coordinates_drift_pct", None, 2.0),
+        _between("addresses_do_not_lose_their_numbers", "no_number_drift_pct", None, 5.0),
+        _between("places_do_not_vanish", "no_position_drift_pct", None, 5.0),
+        _between("makers_do_not_vanish", "no_manufacturer_drift_pct", None, 5.0),
+        _between("few_records_are_quarantined", "quarantined_pct", None, 5.0),
+        _between(
+            "health_centers_are_known", "unknown_health_centers_pct", None, 20.0, Severity.WARNING
+        ),
+    ),
+)
+
+AED_SUITES = (AED_FORMAT, AED_BUSINESS, AED_DATABASE, AED_DRIFT)

@@ -1,0 +1,85 @@
+"""Named points at the boundaries of every protocol, where a test can make the process die, fail or wait.
+
+In production a point costs one look at an unset environment variable. `MEVA_FAILPOINTS` holds
+`name:action[@n]` items separated by commas; the action happens at the n-th visit (default the first):
+
+    kill      SIGKILL to the own process, as a power cut would     exit      leave at once, without clean-up
+    raise     raise `Injected`                                     sleep     wait two seconds
+
+`MEVA_FAILPOINTS_TRACE` names a file to which every visited point is appended, so that a suite can prove that
+it reached them all.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+
+class Point(StrEnum):
+    """Every failpoint of the project."""
+
+    FETCH_STARTED = "aed.fetch.started"
+    FETCH_PAGE_STORED = "aed.fetch.page_stored"
+    FETCH_BEFORE_MANIFEST = "aed.fetch.before_manifest"
+    FETCH_AFTER_MANIFEST = "aed.fetch.after_manifest"
+    OBJECT_BEFORE_RENAME = "store.object.before_rename"
+    STAGE_CREATED = "aed.stage.created"
+    STAGE_PAGE_COPIED = "aed.stage.page_copied"
+    STAGE_BEFORE_TRIAGE = "aed.stage.before_triage"
+    STAGE_BEFORE_QUARANTINE_COMMIT = "aed.stage.before_quarantine_commit"
+    STAGE_AFTER_TRIAGE = "aed.stage.after_triage"
+    AUDIT_BEFORE_VERDICT = "aed.audit.before_verdict"
+    AUDIT_AFTER_VERDICT = "aed.audit.after_verdict"
+    PUBLISH_LOCKED = "publish.locked"
+    PUBLISH_AFTER_HISTORY = "aed.publish.after_history"
+    PUBLISH_AFTER_UPSERT = "aed.publish.after_upsert"
+    PUBLISH_BEFORE_COMMIT = "publish.before_commit"
+    PUBLISH_AFTER_COMMIT = "publish.after_commit"
+    CLEAN_BEFORE_DROP = "aed.clean.before_drop"
+    ROLLBACK_AFTER_RESTORE = "aed.rollback.after_restore"
+
+
+class Injected(RuntimeError):
+    """Raised at a failpoint on request of a test."""
+
+
+_SLEEP_S: Final = 2.0
+_visits: Counter[str] = Counter()
+
+
+def reach(point: Point) -> None:
+    """Pass a failpoint: nothing happens unless the environment asks for it."""
+    if trace := os.environ.get("MEVA_FAILPOINTS_TRACE"):
+        with Path(trace).open("a", encoding="utf-8") as file:
+            file.write(f"{point.value}\n")
+    if requested := os.environ.get("MEVA_FAILPOINTS"):
+        _act(point, requested)
+
+
+def _act(point: Point, requested: str) -> None:
+    for item in requested.split(","):
+        name, _, rest = item.partition(":")
+        action, _, nth = rest.partition("@")
+        if name != point.value:
+            continue
+        _visits[name] += 1
+        if _visits[name] == int(nth or 1):
+            _perform(action, point)
+
+
+def _perform(action: str, point: Point) -> None:
+    match action:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            os._exit(70)
+        case "sleep":
+            time.sleep(_SLEEP_S)
+        case "raise":
+            raise Injected(f"injected at {point.value}")
+        case _:
+            raise ValueError(f"MEVA_FAILPOINTS: unknown action {action!r} at {point.value}")

@@ -1,0 +1,359 @@
+"""The ledgers in `ops` as verbs: attempts, fetches, verdicts, outbox. No rows of any subject are touched here."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from meva_pipelines.domain.failures import MevaError, Rejected, Superseded, Unavailable
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
+
+
+class Mode(StrEnum):
+    """How an attempt comes by its rows."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    REPLAY = "replay"
+    ROLLBACK = "rollback"
+
+
+class Status(StrEnum):
+    """How far an attempt has come."""
+
+    STARTED = "started"
+    FETCHED = "fetched"
+    STAGED = "staged"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to publish; `token` grows with every attempt and fences out the older ones."""
+
+    token: int
+    subject: str
+    source: str
+    mode: Mode
+    day: date
+    dagster_run_id: str
+    status: Status
+    fetch_id: str | None
+    staged_digest: str | None
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A page set or file that was taken in."""
+
+    id: int
+    subject: str
+    source: str
+    day: date
+    fetch_id: str
+    content_hash: str
+    is_complete_snapshot: bool
+    rows: int
+    bytes: int
+    received_at: datetime
+    as_of: datetime | None
+    outcome: str
+
+
+_ATTEMPT = sql.SQL(
+    "token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at"
+)
+_FETCH = sql.SQL(
+    "id, subject, source, day, fetch_id, content_hash, is_complete_snapshot, rows, bytes, received_at, as_of, outcome"
+)
+
+
+def open_attempt(  # noqa: PLR0913 - one row, one argument per column
+    connection: psycopg.Connection,
+    *,
+    subject: str,
+    source: str,
+    mode: Mode,
+    day: date,
+    dagster_run_id: str,
+    fetch_id: str | None = None,
+    target_token: int | None = None,
+) -> Attempt:
+    """Start an attempt. From here on every older attempt for the same subject and source is fenced out."""
+    return _one(
+        connection,
+        sql.SQL(
+            "INSERT INTO ops.sync_runs (subject, source, mode, day, dagster_run_id, status, fetch_id, target_token)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING {}"
+        ).format(_ATTEMPT),
+        [subject, source, mode, day, dagster_run_id, Status.STARTED, fetch_id, target_token],
+    )
+
+
+def attempt_of_run(connection: psycopg.Connection, *, subject: str, dagster_run_id: str) -> Attempt | None:
+    """Return the newest attempt that a Dagster run opened for a subject."""
+    return _maybe(
+        connection,
+        sql.SQL(
+            "SELECT {} FROM ops.sync_runs WHERE subject = %s AND dagster_run_id = %s ORDER BY token DESC LIMIT 1"
+        ).format(_ATTEMPT),
+        [subject, dagster_run_id],
+    )
+
+
+def latest_attempt(
+    connection: psycopg.Connection, *, subject: str, day: date, statuses: tuple[Status, ...]
+) -> Attempt | None:
+    """Return the newest attempt for a day that has one of `statuses`."""
+    return _maybe(
+        connection,
+        sql.SQL(
+            "SELECT {} FROM ops.sync_runs WHERE subject = %s AND day = %s AND status = ANY(%s) AND mode <> 'rollback'"
+            " ORDER BY token DESC LIMIT 1"
+        ).format(_ATTEMPT),
+        [subject, day, list(statuses)],
+    )
+
+
+def attempt(connection: psycopg.Connection, token: int) -> Attempt | None:
+    """Return one attempt by its token."""
+    return _maybe(connection, sql.SQL("SELECT {} FROM ops.sync_runs WHERE token = %s").format(_ATTEMPT), [token])
+
+
+def record(connection: psycopg.Connection, token: int, **columns: object) -> None:
+    """Set columns of an attempt's row."""
+    assignments = sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in columns)
+    values = [Jsonb(value) if isinstance(value, dict) else value for value in columns.values()]
+    connection.execute(
+        sql.SQL("UPDATE ops.sync_runs SET {} WHERE token = %s").format(assignments),
+        [*values, token],
+    )
+
+
+def now(connection: psycopg.Connection) -> datetime:
+    """Return the database's clock: the only one that decides."""
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    if row is None:
+        raise Unavailable("PostgreSQL returned no time")
+    return row[0]  # type: ignore[no-any-return]
+
+
+def demand_current(connection: psycopg.Connection, attempt: Attempt) -> None:
+    """Refuse an attempt that a newer one has overtaken.
+
+    Raises:
+        Superseded: a newer attempt for the same subject and source is under way or has published.
+    """
+    row = connection.execute(
+        "SELECT max(token) FROM ops.sync_runs WHERE subject = %s AND source = %s AND token > %s"
+        " AND status NOT IN ('failed', 'rejected')",
+        [attempt.subject, attempt.source, attempt.token],
+    ).fetchone()
+    if row is not None and row[0] is not None:
+        raise Superseded(
+            f"attempt {attempt.token} for {attempt.subject} was overtaken by attempt {row[0]}: it changed nothing. "
+            "Nothing needs to be done if the newer run succeeds; otherwise run the sync again."
+        )
+
+
+@contextmanager
+def watch(postgres: Postgres, attempt: Attempt) -> Iterator[None]:
+    """Write down how an attempt ended when the body raises; the error goes on, stripped of row contents.
+
+    A psycopg error may quote a whole row: only its primary message is kept.
+    """
+    try:
+        yield
+    except MevaError as error:
+        _end(postgres, attempt, error, str(error))
+        raise
+    except psycopg.Error as error:
+        message = f"PostgreSQL: {error.diag.message_primary or type(error).__name__} (SQLSTATE {error.sqlstate})"
+        _end(postgres, attempt, error, message)
+        raise Unavailable(f"attempt {attempt.token} for {attempt.subject} failed. {message}") from None
+    except Exception as error:
+        _end(postgres, attempt, error, type(error).__name__)
+        raise
+
+
+def _end(postgres: Postgres, attempt: Attempt, error: Exception, message: str) -> None:
+    status = Status.REJECTED if isinstance(error, Rejected) else Status.FAILED
+    try:
+        with postgres.connect(Role.WRITER, work=f"end attempt {attempt.token}") as connection:
+            connection.execute(
+                "UPDATE ops.sync_runs SET status = %s, finished_at = clock_timestamp(), error_type = %s, error = %s"
+                " WHERE token = %s AND status <> 'published'",
+                [status, type(error).__name__, message, attempt.token],
+            )
+            _tell(connection, attempt, status, message)
+    except (MevaError, psycopg.Error):
+        return  # the database itself is gone: the open attempt is closed by the next one
+
+
+def _tell(connection: psycopg.Connection, attempt: Attempt, status: Status, message: str) -> None:
+    announce(
+        connection,
+        incident=f"{attempt.subject}/{attempt.source}/{attempt.token}/{status}",
+        severity="critical" if status is Status.REJECTED else "warning",
+        title=f"{attempt.subject}: {attempt.mode} of {attempt.day} {status}",
+        body=message,
+        token=attempt.token,
+    )
+
+
+def announce(  # noqa: PLR0913 - one row, one argument per column
+    connection: psycopg.Connection,
+    *,
+    incident: str,
+    severity: str,
+    title: str,
+    body: str,
+    token: int | None,
+) -> None:
+    """Write a message to the outbox in the caller's transaction; one per incident."""
+    connection.execute(
+        "INSERT INTO ops.outbox (incident, severity, title, body, token) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (incident) DO NOTHING",
+        [incident, severity, title, body, token],
+    )
+
+
+def take(  # noqa: PLR0913 - one row, one argument per column
+    connection: psycopg.Connection,
+    attempt: Attempt,
+    *,
+    fetch_id: str,
+    page_hashes: list[str],
+    is_complete_snapshot: bool,
+    rows: int,
+    size: int,
+    as_of: datetime | None,
+) -> None:
+    """Enter a complete page set in the ingest ledger. Entering it again is a no-op."""
+    content_hash = hashlib.sha256("\n".join(page_hashes).encode()).hexdigest()
+    connection.execute(
+        "INSERT INTO ops.ingest_ledger (subject, source, day, fetch_id, content_hash, is_complete_snapshot, rows,"
+        " bytes, as_of) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (subject, fetch_id) DO NOTHING",
+        [attempt.subject, attempt.source, attempt.day, fetch_id, content_hash, is_complete_snapshot, rows, size, as_of],
+    )
+
+
+def latest_fetch(connection: psycopg.Connection, *, subject: str, source: str, day: date | None) -> Fetch | None:
+    """Return the newest fetch of a day, or the newest of all days."""
+    with connection.cursor(row_factory=class_row(Fetch)) as cursor:
+        return cursor.execute(
+            sql.SQL(
+                "SELECT {} FROM ops.ingest_ledger WHERE subject = %s AND source = %s"
+                " AND (%s::date IS NULL OR day = %s) ORDER BY id DESC LIMIT 1"
+            ).format(_FETCH),
+            [subject, source, day, day],
+        ).fetchone()
+
+
+def fetch(connection: psycopg.Connection, *, subject: str, fetch_id: str) -> Fetch:
+    """Return one fetch by its name.
+
+    Raises:
+        Unavailable: the ledger does not know it.
+    """
+    with connection.cursor(row_factory=class_row(Fetch)) as cursor:
+        found = cursor.execute(
+            sql.SQL("SELECT {} FROM ops.ingest_ledger WHERE subject = %s AND fetch_id = %s").format(_FETCH),
+            [subject, fetch_id],
+        ).fetchone()
+    if found is None:
+        raise Unavailable(f"the ingest ledger knows no fetch {fetch_id!r} for {subject}")
+    return found
+
+
+def published_watermark(connection: psycopg.Connection, *, subject: str, source: str) -> datetime | None:
+    """Return the greatest source timestamp that was seen and committed, or None before the first.
+
+    A run that was rolled back no longer counts: what it saw is not published any more.
+    """
+    row = connection.execute(
+        "SELECT max(watermark) FROM ops.sync_runs AS run WHERE subject = %s AND source = %s AND status = 'published'"
+        " AND NOT EXISTS (SELECT FROM ops.sync_runs AS undo WHERE undo.target_token = run.token"
+        " AND undo.status = 'published')",
+        [subject, source],
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def store_verdict(  # noqa: PLR0913 - one row, one argument per column
+    connection: psycopg.Connection,
+    token: int,
+    *,
+    suite: str,
+    digest: str,
+    is_passed: bool,
+    results: list[Mapping[str, object]],
+    duration_s: float,
+) -> None:
+    """Write what the judge said of a staged batch. A verdict is written once and never changed."""
+    connection.execute(
+        "INSERT INTO ops.audit_verdicts (token, suite, digest, is_passed, results, duration_s)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (token, suite) DO NOTHING",
+        [token, suite, digest, is_passed, Jsonb(results), duration_s],
+    )
+
+
+def demand_verdicts(
+    connection: psycopg.Connection, attempt: Attempt, *, digest: str, suites: tuple[str, ...]
+) -> None:
+    """Refuse a batch that was not judged, judged on other rows, or judged and failed.
+
+    Raises:
+        Rejected: naming the suites at fault.
+    """
+    rows = connection.execute(
+        "SELECT suite, is_passed, digest = %s FROM ops.audit_verdicts WHERE token = %s", [digest, attempt.token]
+    ).fetchall()
+    said = {suite: (is_passed, is_same) for suite, is_passed, is_same in rows}
+    unjudged = sorted(suite for suite in suites if suite not in said)
+    failed = sorted(suite for suite in suites if suite in said and not said[suite][0])
+    stale = sorted(suite for suite in suites if suite in said and not said[suite][1])
+    for problem, names in (("was not judged by", unjudged), ("failed", failed), ("changed since it was judged by", stale)):
+        if names:
+            raise Rejected(
+                f"batch {attempt.token} for {attempt.subject} {problem}: {', '.join(names)}. Nothing was published. "
+                "The checks of the staged asset show what was found; stage the batch again after the cause is mended."
+            )
+
+
+def _one(connection: psycopg.Connection, statement: sql.Composed, values: list[object]) -> Attempt:
+    found = _maybe(connection, statement, values)
+    if found is None:
+        raise Unavailable("PostgreSQL returned no row for a new attempt")
+    return found
+
+
+def _maybe(connection: psycopg.Connection, statement: sql.Composed, values: list[object]) -> Attempt | None:
+    with connection.cursor() as cursor:
+        row = cursor.execute(statement, values).fetchone()
+    if row is None:
+        return None
+    token, subject, source, mode, day, run_id, status, fetch_id, digest, started_at = row
+    return Attempt(
+        token=token,
+        subject=subject,
+        source=source,
+        mode=Mode(mode),
+        day=day,
+        dagster_run_id=run_id,
+        status=Status(status),
+        fetch_id=fetch_id,
+        staged_digest=digest,
+        started_at=started_at,
+    )

@@ -1,0 +1,117 @@
+"""The object store: immutable objects under one root, on a local disk or S3. No object is ever overwritten."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import dagster as dg
+from pydantic import Field
+
+from meva_pipelines.domain.failures import Refused, Unavailable
+from meva_pipelines.resources import failpoints
+from meva_pipelines.resources.failpoints import Point
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+_PARTIAL = ".partial"
+
+
+class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
+    """Objects by key below one root. A key is relative, written with slashes, and names one object for ever."""
+
+    url: str = Field(description="Root: file:///folder or s3://bucket/prefix", repr=False)
+
+    def put(self, key: str, content: bytes) -> str:
+        """Write an object and return its URI. Writing the same content again is a no-op.
+
+        Raises:
+            Refused: the key exists with other content, or leaves the root.
+            Unavailable: the store cannot take it (full disk, no permission, no connection).
+        """
+        filesystem, root = self._open()
+        path = _inside(root, key)
+        with _explained("write", key):
+            if _size(filesystem, path) is not None:
+                if self.get(key) != content:
+                    raise Refused(f"object {key} exists with other content: objects are never overwritten")
+                return self.uri(key)
+            if self._folder() is not None:
+                _write_locally(Path(path), content)
+            else:
+                with filesystem.open_output_stream(path) as stream:
+                    stream.write(content)
+        return self.uri(key)
+
+    def get(self, key: str) -> bytes:
+        """Read an object.
+
+        Raises:
+            Unavailable: it is not there, or the store does not answer.
+        """
+        filesystem, root = self._open()
+        with _explained("read", key), filesystem.open_input_stream(_inside(root, key), compression=None) as stream:
+            return bytes(stream.read())
+
+    def uri(self, key: str) -> str:
+        """Return where an object is, without credentials."""
+        return f"{self.url.rstrip('/')}/{key}"
+
+    def _folder(self) -> Path | None:
+        """Return the local folder, or None for a remote store."""
+        parts = urlsplit(self.url)
+        return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+    def _open(self) -> "tuple[fs.FileSystem, str]":
+        from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who touch objects
+
+        folder = self._folder()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return fs.LocalFileSystem(), str(folder)
+        filesystem, root = fs.FileSystem.from_uri(self.url)
+        return filesystem, root
+
+
+def _inside(root: str, key: str) -> str:
+    parts = key.split("/")
+    if not key or key.startswith("/") or any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise Refused(f"object key {key!r} does not stay below the root of the store")
+    return f"{root.rstrip('/')}/{key}"
+
+
+def _size(filesystem: "fs.FileSystem", path: str) -> int | None:
+    size: int | None = filesystem.get_file_info(path).size
+    return size
+
+
+def _write_locally(path: Path, content: bytes) -> None:
+    """Write beside, fsync, link to the final name, fsync the folder: the name appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        failpoints.reach(Point.OBJECT_BEFORE_RENAME)
+        os.link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _explained(verb: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"cannot {verb} object {key}: {error.strerror or error}") from error

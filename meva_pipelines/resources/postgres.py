@@ -1,0 +1,94 @@
+"""Connections to the warehouse, each taking one role for one piece of work. No SQL of a subject lives here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import Field
+
+from meva_pipelines.domain.failures import Refused, Unavailable
+from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
+from meva_pipelines.schema.roles import Role
+
+_CONNECT_TIMEOUT_S = 10
+_SEARCH_PATH = "pg_catalog, pg_temp"
+
+
+class Postgres(dg.ConfigurableResource["Postgres"]):
+    """The warehouse: any PostgreSQL of version 15 or later, or the embedded server when no URL is given."""
+
+    url: str = Field(
+        default="",
+        repr=False,
+        description="PostgreSQL DSN of the warehouse; empty: the embedded server under `home`",
+        json_schema_extra={"dagster__is_secret": True},
+    )
+    home: str = Field(description="State folder of the embedded server")
+
+    def dsn(self) -> str:
+        """Return the libpq URL of the warehouse, starting the embedded server when it is the one in use."""
+        if self.url:
+            return self.url.replace("postgresql+psycopg://", "postgresql://").replace(
+                "postgresql+psycopg2://", "postgresql://"
+            )
+        return EmbeddedPostgres(home=Path(self.home)).ensure_running().url("meva")
+
+    def role_dsn(self, role: Role, *, read_only: bool = False) -> str:
+        """Return a DSN whose sessions start in `role`, for a library that connects by itself."""
+        options = f"-c role={role.value}" + (" -c default_transaction_read_only=on" if read_only else "")
+        return make_conninfo(self.dsn(), options=options)
+
+    @contextmanager
+    def connect(self, role: Role, *, work: str, autocommit: bool = False) -> Iterator[psycopg.Connection]:
+        """Lend a connection in `role`; commit when the body returns, roll back when it raises, always close.
+
+        `work` names the piece of work in `pg_stat_activity`.
+
+        Raises:
+            Unavailable: no server answers, or it is starting or stopping.
+            Refused: the server refuses the user, the database or the role.
+        """
+        connection = _open(self.dsn(), role, work)
+        try:
+            connection.autocommit = autocommit
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+
+def _open(dsn: str, role: Role, work: str) -> psycopg.Connection:
+    try:
+        connection = psycopg.connect(
+            dsn,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            application_name=f"meva {work}",
+            keepalives_idle=30,
+        )
+    except psycopg.OperationalError as error:
+        raise _explained(dsn, error) from None
+    try:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("SET search_path = " + _SEARCH_PATH))
+        connection.execute("SET timezone = 'UTC'")
+        connection.commit()
+    except psycopg.Error as error:
+        connection.close()
+        raise Refused(
+            f"PostgreSQL refuses the role {role.value}: {error.diag.message_primary}. "
+            "Bring the schema up to date with: make migrate"
+        ) from None
+    return connection
+
+
+def _explained(dsn: str, error: psycopg.OperationalError) -> Unavailable | Refused:
+    parts = conninfo_to_dict(dsn)
+    where = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    text = str(error).replace(str(parts.get("password") or "\0"), "***")
+    if "password authentication failed" in text or "does not exist" in text or "no pg_hba.conf" in text:
+        return Refused(f"PostgreSQL at {where} refuses the connection: {text.strip()}. Check MEVA_DATABASE_URL.")
+    return Unavailable(f"PostgreSQL at {where} does not answer: {text.strip()}")

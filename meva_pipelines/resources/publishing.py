@@ -1,0 +1,82 @@
+"""The publishing transaction: nothing becomes visible but through here, and only with a passed verdict.
+
+What is written is the subject's business; that it may be written, once, by the newest attempt, for exactly the
+rows that were judged, is decided here.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+
+from meva_pipelines.domain.failures import Unavailable
+from meva_pipelines.resources import failpoints, ledger
+from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.ledger import Attempt, Status
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
+
+LOCK_TIMEOUT = "30s"
+STATEMENT_TIMEOUT = "20min"
+
+
+@contextmanager
+def locked(postgres: Postgres, attempt: Attempt) -> Iterator[psycopg.Connection]:
+    """Lend the one transaction that may change a subject, and mark the attempt published when it commits.
+
+    The body may call `ledger.record` to set the figures of the attempt. When the connection is lost while COMMIT
+    is under way, the ledger tells whether it happened.
+
+    Raises:
+        Superseded: a newer attempt owns the subject.
+        Unavailable: the lock was not to be had in time, or the connection was lost before the commit.
+    """
+    try:
+        with postgres.connect(Role.WRITER, work=f"publish {attempt.token}") as connection:
+            _prepare(connection)
+            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [attempt.subject])
+            ledger.demand_current(connection, attempt)
+            failpoints.reach(Point.PUBLISH_LOCKED)
+            yield connection
+            ledger.record(connection, attempt.token, status=Status.PUBLISHED, finished_at=ledger.now(connection))
+            failpoints.reach(Point.PUBLISH_BEFORE_COMMIT)
+    except psycopg.OperationalError:
+        if not _is_published(postgres, attempt):
+            raise
+    failpoints.reach(Point.PUBLISH_AFTER_COMMIT)
+
+
+@contextmanager
+def publication(
+    postgres: Postgres,
+    attempt: Attempt,
+    *,
+    digest: Callable[[psycopg.Connection], str],
+    suites: tuple[str, ...],
+) -> Iterator[psycopg.Connection]:
+    """Lend the publishing transaction of a staged batch.
+
+    `digest` re-reads the digest of the staged rows; `suites` are the verdicts without which nothing is published.
+
+    Raises:
+        Rejected: a verdict is missing, failed, or speaks of other rows.
+        Superseded, Unavailable: as `locked`.
+    """
+    with locked(postgres, attempt) as connection:
+        ledger.demand_verdicts(connection, attempt, digest=digest(connection), suites=suites)
+        yield connection
+
+
+def _prepare(connection: psycopg.Connection) -> None:
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+    connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(STATEMENT_TIMEOUT)))
+    connection.execute("SET LOCAL jit = off")
+
+
+def _is_published(postgres: Postgres, attempt: Attempt) -> bool:
+    with postgres.connect(Role.WRITER, work=f"look up {attempt.token}") as connection:
+        found = ledger.attempt(connection, attempt.token)
+    if found is None:
+        raise Unavailable(f"the ledger lost attempt {attempt.token}")
+    return found.status is Status.PUBLISHED

@@ -1,0 +1,366 @@
+"""Staging of registry records: what arrived, what differs from the published rows, what is rejected, and its profile.
+
+Everything of one batch lies in UNLOGGED tables of the schema `staging` named after the attempt's token. Readers
+never see them. Publishing is next door, in `registry_publishing`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from sqlalchemy.dialects import postgresql
+
+from meva_pipelines.domain import aed as records
+from meva_pipelines.domain.aed import Mapped, Page, Rejection
+from meva_pipelines.resources import failpoints
+from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.ledger import Attempt
+from meva_pipelines.schema.aed import AED_DATA, SOURCED_COLUMNS
+from meva_pipelines.schema.roles import STAGING_SCHEMA
+
+REGION_COLUMNS = ("region_code", "sido_code", "region_status", "health_center_key")
+STAGED_COLUMNS = ("page", "line", "source_id", *SOURCED_COLUMNS, *REGION_COLUMNS, "row_hash")
+_COPY_HEADER, _COPY_TRAILER = 19, 2
+_COPIED_DIGEST = np.dtype([("columns", ">i2"), ("bytes", ">i4"), ("high", "<u8"), ("low", "<u8")])
+_SEEN_COLUMNS = ("page", "line", "source_id", "row_hash", "is_changed")
+
+
+@dataclass(frozen=True, slots=True)
+class RowRule:
+    """A condition in SQL over a staged row `s` that rejects it, as data."""
+
+    name: str
+    field: str | None
+    broken_when: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The staging tables of one attempt."""
+
+    attempt: Attempt
+
+    @cached_property
+    def records(self) -> sql.Identifier:
+        """Typed rows that are new or differ from what is published."""
+        return self._table("records")
+
+    @cached_property
+    def seen(self) -> sql.Identifier:
+        """Key and digest of every record received."""
+        return self._table("seen")
+
+    @cached_property
+    def rejected(self) -> sql.Identifier:
+        """Position, rule and reason of every record rejected."""
+        return self._table("rejected")
+
+    @cached_property
+    def profile(self) -> sql.Identifier:
+        """What readers would see after publication beside what they see now, per sido and in all."""
+        return self._table("profile")
+
+    def name(self, part: str) -> str:
+        """Return the unqualified name of a staging table."""
+        return f"aed_{self.attempt.token}_{part}"
+
+    def _table(self, part: str) -> sql.Identifier:
+        return sql.Identifier(STAGING_SCHEMA, self.name(part))
+
+
+@dataclass(slots=True)
+class Received:
+    """Running counts of a batch while it is staged."""
+
+    rows: int = 0
+    changed: int = 0
+    pages: int = 0
+
+
+def create(connection: psycopg.Connection, batch: Batch) -> None:
+    """Create the empty staging tables of a batch, dropping what an interrupted try left behind."""
+    drop(connection, batch)
+    typed = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(_staging_type(name))) for name in STAGED_COLUMNS[3:]
+    )
+    for statement in (
+        sql.SQL("CREATE UNLOGGED TABLE {} (page int, line int, source_id text, {})").format(batch.records, typed),
+        sql.SQL(
+            "CREATE UNLOGGED TABLE {} (page int, line int, source_id text, row_hash bytea, is_changed bool)"
+        ).format(batch.seen),
+        sql.SQL(
+            "CREATE UNLOGGED TABLE {} (page int, line int, source_id text, rule text, field text, reason text)"
+        ).format(batch.rejected),
+    ):
+        connection.execute(statement)
+    connection.commit()
+    failpoints.reach(Point.STAGE_CREATED)
+
+
+def drop(connection: psycopg.Connection, batch: Batch) -> None:
+    """Drop the staging tables of a batch. Idempotent."""
+    failpoints.reach(Point.CLEAN_BEFORE_DROP)
+    for table in (batch.records, batch.seen, batch.rejected, batch.profile):
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+    connection.commit()
+
+
+def drop_abandoned(connection: psycopg.Connection) -> int:
+    """Drop staging tables whose attempt has ended, or is older than a day. Returns how many tables went."""
+    names = [
+        row[0]
+        for row in connection.execute(
+            "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+            " LEFT JOIN ops.sync_runs AS r ON r.token = substring(c.relname FROM '^[a-z]+_([0-9]+)_')::bigint"
+            " WHERE n.nspname = %s AND c.relkind = 'r' AND (r.token IS NULL OR r.status = 'published'"
+            " OR r.started_at < now() - interval '1 day')",
+            [STAGING_SCHEMA],
+        )
+    ]
+    for name in names:
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(STAGING_SCHEMA, name)))
+    connection.commit()
+    return len(names)
+
+
+def stage(
+    connection: psycopg.Connection,
+    batch: Batch,
+    pages: Iterable[Page],
+    *,
+    mapped: Callable[[Page, Sequence[int]], Mapped],
+) -> Received:
+    """Copy the records that differ from the published rows, and the key and digest of all of them.
+
+    `mapped` types the records at the given positions of a page. Memory is that of one page.
+    """
+    received = Received()
+    published = _published_digests(connection, batch.attempt.source)
+    for page in pages:
+        changed = published.absent(page.digests)
+        _copy_page(connection, batch, page, changed, mapped(page, changed))
+        received.rows += len(page.records)
+        received.changed += len(changed)
+        received.pages += 1
+        failpoints.reach(Point.STAGE_PAGE_COPIED)
+    return received
+
+
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    """The digests of all published rows of a source, sorted: 16 bytes a row, so 13 MB for 814,640 rows.
+
+    A digest covers the key of its record, so being in the set means: this very record is published.
+    """
+
+    high: npt.NDArray[np.uint64]
+    low: npt.NDArray[np.uint64]
+
+    def absent(self, digests: Sequence[bytes]) -> list[int]:
+        """Return the positions of the digests that are not published. A tie in the high half counts as absent."""
+        if not len(self.high):
+            return list(range(len(digests)))
+        asked = np.frombuffer(b"".join(digests), dtype="<u8").reshape(-1, 2)
+        nearest = np.searchsorted(self.high, asked[:, 0]).clip(max=len(self.high) - 1)
+        is_known = (self.high[nearest] == asked[:, 0]) & (self.low[nearest] == asked[:, 1])
+        positions: list[int] = np.flatnonzero(~is_known).tolist()
+        return positions
+
+
+def _published_digests(connection: psycopg.Connection, source: str) -> _Digests:
+    statement = sql.SQL("COPY (SELECT row_hash FROM aed.aed_data WHERE source = {}) TO STDOUT (FORMAT BINARY)")
+    with connection.cursor() as cursor, cursor.copy(statement.format(sql.Literal(source))) as copy:
+        content = b"".join(copy)
+    pairs = np.frombuffer(content[_COPY_HEADER:-_COPY_TRAILER], dtype=_COPIED_DIGEST)
+    order = np.argsort(pairs["high"], kind="stable")
+    return _Digests(pairs["high"][order], pairs["low"][order])
+
+
+def _copy_page(
+    connection: psycopg.Connection, batch: Batch, page: Page, changed: Sequence[int], typed: Mapped
+) -> None:
+    with connection.cursor() as cursor:
+        if typed.rows:
+            with cursor.copy(_copy(batch.records, STAGED_COLUMNS)) as copy:
+                copy.set_types(_copy_types())
+                for row in typed.rows:
+                    copy.write_row(row)
+        is_changed = set(changed)
+        with cursor.copy(_copy(batch.seen, _SEEN_COLUMNS)) as copy:
+            copy.set_types(["int4", "int4", "text", "bytea", "bool"])
+            for position, (key, digest) in enumerate(zip(page.keys, page.digests, strict=True)):
+                copy.write_row((page.number, position, key, digest, position in is_changed))
+        _insert_rejections(cursor, batch, typed.rejections)
+    connection.commit()
+
+
+def _insert_rejections(
+    cursor: psycopg.Cursor, batch: Batch, rejections: Iterable[Rejection]
+) -> None:
+    cursor.executemany(
+        sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s)").format(batch.rejected),
+        [(r.page, r.line, r.source_id, r.rule, r.field, r.reason) for r in rejections],
+    )
+
+
+def triage(connection: psycopg.Connection, batch: Batch, rules: Sequence[RowRule]) -> int:
+    """Move every staged row that breaks a rule, and every surplus copy of a key, out of the batch.
+
+    The first rule that a row breaks names it. Returns the number of records rejected in all.
+    """
+    failpoints.reach(Point.STAGE_BEFORE_TRIAGE)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL jit = off")
+        _reject_broken(cursor, batch, rules)
+        _reject_copies(cursor, batch)
+        row = cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(batch.rejected)).fetchone()
+    connection.commit()
+    failpoints.reach(Point.STAGE_AFTER_TRIAGE)
+    return 0 if row is None else int(row[0])
+
+
+def _reject_copies(cursor: psycopg.Cursor, batch: Batch) -> None:
+    copies = cursor.execute(
+        sql.SQL(
+            "SELECT s.source_id, s.page, s.line, s.row_hash, coalesce(r.source_modified_at, d.source_modified_at)"
+            " FROM {seen} AS s"
+            " LEFT JOIN {records} AS r ON (r.page, r.line) = (s.page, s.line)"
+            " LEFT JOIN aed.aed_data AS d ON d.source = %s AND d.source_id = s.source_id AND NOT s.is_changed"
+            " WHERE s.source_id IN (SELECT source_id FROM {seen} GROUP BY 1 HAVING count(*) > 1)"
+            " AND NOT EXISTS (SELECT FROM {rejected} AS j WHERE (j.page, j.line) = (s.page, s.line))"
+            " ORDER BY s.source_id"
+        ).format(seen=batch.seen, records=batch.records, rejected=batch.rejected),
+        [batch.attempt.source],
+    ).fetchall()
+    groups: dict[str, list[tuple[int, int, bytes, object]]] = {}
+    for key, *copy in copies:
+        groups.setdefault(key, []).append(tuple(copy))  # type: ignore[arg-type]
+    for key, group in groups.items():
+        if len(group) == 1:
+            continue
+        verdicts = records.keep_newest(group)  # type: ignore[arg-type]
+        surplus = [
+            Rejection(page, row, key, rule, None, f"{len(group)} records with this key in one batch")
+            for (page, row), rule in verdicts.items()
+        ]
+        _insert_rejections(cursor, batch, surplus)
+        cursor.executemany(
+            sql.SQL("DELETE FROM {} WHERE page = %s AND line = %s").format(batch.records),
+            list(verdicts),
+        )
+
+
+def _reject_broken(cursor: psycopg.Cursor, batch: Batch, rules: Sequence[RowRule]) -> None:
+    cases = sql.SQL(" ").join(
+        sql.SQL("WHEN {} THEN {}").format(sql.SQL(rule.broken_when), sql.Literal(number))
+        for number, rule in enumerate(rules, start=1)
+    )
+    cursor.execute(
+        sql.SQL(
+            "WITH gone AS (DELETE FROM {records} AS s WHERE (CASE {cases} END) IS NOT NULL"
+            " RETURNING s.page, s.line, s.source_id, CASE {cases} END AS broken)"
+            " INSERT INTO {rejected} SELECT page, line, source_id, (%s::text[])[broken], (%s::text[])[broken],"
+            " (%s::text[])[broken] FROM gone"
+        ).format(records=batch.records, rejected=batch.rejected, cases=cases),
+        [[rule.name for rule in rules], [rule.field for rule in rules], [rule.reason for rule in rules]],
+    )
+
+
+def quarantine(
+    connection: psycopg.Connection, batch: Batch, *, fetch_id: str, page_at: Callable[[int], Page]
+) -> int:
+    """Write every rejected record to `aed.quarantine` as it was received. Returns how many.
+
+    `page_at` decodes a page of the batch again. A record that already waits for the same reason is counted once
+    more, not stored twice; staging the batch again changes nothing.
+    """
+    numbers = [
+        row[0]
+        for row in connection.execute(sql.SQL("SELECT DISTINCT page FROM {} ORDER BY 1").format(batch.rejected))
+    ]
+    copies: Counter[tuple[bytes, str]] = Counter()
+    with connection.cursor() as cursor:
+        for number in numbers:
+            page = page_at(number)
+            waiting = cursor.execute(
+                sql.SQL("SELECT line, source_id, rule, field, reason FROM {} WHERE page = %s ORDER BY 1").format(
+                    batch.rejected
+                ),
+                [number],
+            ).fetchall()
+            rows = [_quarantine_row(batch, fetch_id, page, rejected, copies) for rejected in waiting]
+            cursor.executemany(_QUARANTINE, rows)
+    failpoints.reach(Point.STAGE_BEFORE_QUARANTINE_COMMIT)
+    connection.commit()
+    return copies.total()
+
+
+_QUARANTINE = (
+    "INSERT INTO aed.quarantine AS q (source, source_id, rule, field, reason, payload, payload_hash, copy, fetch_id,"
+    " page, line, first_token, last_token) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " ON CONFLICT (source, payload_hash, rule, copy) DO UPDATE SET fetch_id = EXCLUDED.fetch_id,"
+    " page = EXCLUDED.page, line = EXCLUDED.line, last_token = EXCLUDED.last_token,"
+    " times_seen = q.times_seen + 1, released_at = NULL WHERE q.last_token < EXCLUDED.last_token"
+)
+
+
+def _quarantine_row(
+    batch: Batch,
+    fetch_id: str,
+    page: Page,
+    rejected: tuple[int, str | None, str, str | None, str],
+    copies: Counter[tuple[bytes, str]],
+) -> tuple[object, ...]:
+    line, source_id, rule, field, reason = rejected
+    digest_of_record, token = page.digests[line], batch.attempt.token
+    copy = copies[digest_of_record, rule]
+    copies[digest_of_record, rule] += 1
+    payload = Jsonb(records.storable(page.records[line]))
+    source = batch.attempt.source
+    return (source, source_id, rule, field, reason, payload, digest_of_record, copy, fetch_id, page.number, line, token, token)
+
+
+def digest(connection: psycopg.Connection, batch: Batch) -> str:
+    """Return the order-independent digest of the staged batch: rows and 2 × 64-bit sums of row hashes.
+
+    It covers the typed rows and the keys seen, so that neither can change between audit and publication unseen.
+    """
+    row = connection.execute(
+        sql.SQL(
+            "SELECT (SELECT count(*) || ':' || coalesce(sum(hash_record_extended(r, 0)), 0) FROM {records} AS r)"
+            " || '/' || (SELECT count(*) || ':' || coalesce(sum(hash_record_extended(s, 0)), 0) FROM {seen} AS s)"
+            " || '/' || (SELECT count(*) FROM {rejected})"
+        ).format(records=batch.records, seen=batch.seen, rejected=batch.rejected)
+    ).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def _copy(table: sql.Identifier, columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        table, sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+
+
+def declared_type(name: str) -> str:
+    """Return the type of a published column as PostgreSQL spells it."""
+    return AED_DATA.columns[name].type.compile(dialect=postgresql.dialect()).lower()
+
+
+def _staging_type(name: str) -> str:
+    """Coordinates stay as precise as received until publication rounds them; all else is staged as published."""
+    kind = declared_type(name)
+    if kind.startswith("numeric"):
+        return "float8"
+    return "timestamptz" if kind == "timestamp with time zone" else kind
+
+
+def _copy_types() -> list[str]:
+    return ["int4", "int4", "text", *(_staging_type(name) for name in STAGED_COLUMNS[3:])]
+

@@ -1,0 +1,1 @@
+"""The suite: one folder per room, real servers, names that state the rule."""

@@ -1,0 +1,1 @@
+"""Our tables and results against measured or supplied reference data (make conformance)."""

@@ -1,0 +1,1 @@
+"""Faults at every registered failpoint, and the invariants that hold afterwards."""
