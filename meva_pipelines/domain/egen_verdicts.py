@@ -241,9 +241,10 @@ def _stated_in_json(content: bytes, shape: Shape, status: int) -> Verdict | None
     if stated.isdigit():
         return verdict(stated, words.get(shape.text[-1], "") if shape.text else "")
     by_status = of_status(status)
-    name = stated if _WORD.fullmatch(stated) else "stated_error"
-    kind = Kind.FAIL if by_status.kind is Kind.OK else by_status.kind
-    return Verdict(kind, name, by_status.advice or _UNEXPECTED, words.get("parameter", ""))
+    if by_status.kind is Kind.OK:
+        by_status = Verdict(Kind.FAIL, "STATED_ERROR", _UNEXPECTED)
+    name = stated if _WORD.fullmatch(stated) else by_status.name
+    return Verdict(by_status.kind, name, by_status.advice, words.get("parameter", ""))
 
 
 def _words(document: object, depth: int = 3) -> Iterator[tuple[str, str]]:

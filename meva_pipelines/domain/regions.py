@@ -149,6 +149,15 @@ class RegionTable:
         """
         return self._remembered(sido, gugun, on, grace_days)
 
+    @property
+    def periods(self) -> tuple[Region, ...]:
+        """Every region in every period, by code and then by time."""
+        return tuple(region for code in sorted(self._by_code) for region in self._by_code[code])
+
+    def sido_groups(self, on: date) -> dict[str, str]:
+        """Where each sido code, of whatever time, is counted on the day; see `statistic_group`."""
+        return {code: self.statistic_group(code, on) for code in self._by_code if code == code[:2]}
+
     def region(self, code: str, on: date) -> Region | None:
         """The region with this code on the day, or None when the code was not valid then.
 

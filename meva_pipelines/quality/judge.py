@@ -34,6 +34,15 @@ class Finding:
     is_met: bool
     observed: str
 
+    @property
+    def stops(self) -> bool:
+        """Whether this finding alone keeps the batch from being published."""
+        return not self.is_met and self.severity == Severity.CRITICAL
+
+    def as_json(self) -> dict[str, object]:
+        """Return the finding as it is stored with the verdict."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -46,7 +55,7 @@ class Verdict:
     @property
     def is_passed(self) -> bool:
         """Whether every critical expectation held."""
-        return all(finding.is_met for finding in self.findings if finding.severity == Severity.CRITICAL)
+        return not any(finding.stops for finding in self.findings)
 
 
 def judge(suites: Sequence[Suite], *, sqlalchemy_url: str, schema: str, tables: dict[Target, str]) -> list[Verdict]:

@@ -36,7 +36,9 @@ _AGAIN = (Kind.RETRY, Kind.BACK_OFF)
 _BASE_URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 _ENCODED_KEY = re.compile(r"(?:[A-Za-z0-9._~+/=-]|%[0-9A-Fa-f]{2})+")
 _TOKEN_BYTES = 65_536
-_BUDGET_SPENT = Verdict(Kind.FAIL, "BUDGET_SPENT", "the answers came too slowly for the time budget: try later")
+_BUDGET_SPENT = Verdict(
+    Kind.FAIL, "BUDGET_SPENT", "the answers came too slowly for the time budget: try later"
+)
 _LATER = "the source or the way to it has trouble: try again later"
 
 

@@ -63,6 +63,7 @@ class Fetch:
     day: date
     fetch_id: str
     content_hash: str
+    mode: str
     is_complete_snapshot: bool
     rows: int
     bytes: int
@@ -75,11 +76,11 @@ _ATTEMPT = sql.SQL(
     "token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at"
 )
 _FETCH = sql.SQL(
-    "id, subject, source, day, fetch_id, content_hash, is_complete_snapshot, rows, bytes, received_at, as_of, outcome"
+    "id, subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot, rows, bytes, received_at, as_of, outcome"
 )
 
 
-def open_attempt(  # noqa: PLR0913 - one row, one argument per column
+def open_attempt(  
     connection: psycopg.Connection,
     *,
     subject: str,
@@ -212,7 +213,20 @@ def _tell(connection: psycopg.Connection, attempt: Attempt, status: Status, mess
     )
 
 
-def announce(  # noqa: PLR0913 - one row, one argument per column
+def reject(connection: psycopg.Connection, attempt: Attempt, message: str) -> None:
+    """End an attempt whose batch may not be published, in the caller's transaction, and tell people."""
+    record(
+        connection,
+        attempt.token,
+        status=Status.REJECTED,
+        finished_at=now(connection),
+        error_type=Rejected.__name__,
+        error=message,
+    )
+    _tell(connection, attempt, Status.REJECTED, message)
+
+
+def announce(  
     connection: psycopg.Connection,
     *,
     incident: str,
@@ -229,7 +243,7 @@ def announce(  # noqa: PLR0913 - one row, one argument per column
     )
 
 
-def take(  # noqa: PLR0913 - one row, one argument per column
+def take(  
     connection: psycopg.Connection,
     attempt: Attempt,
     *,
@@ -243,9 +257,21 @@ def take(  # noqa: PLR0913 - one row, one argument per column
     """Enter a complete page set in the ingest ledger. Entering it again is a no-op."""
     content_hash = hashlib.sha256("\n".join(page_hashes).encode()).hexdigest()
     connection.execute(
-        "INSERT INTO ops.ingest_ledger (subject, source, day, fetch_id, content_hash, is_complete_snapshot, rows,"
-        " bytes, as_of) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (subject, fetch_id) DO NOTHING",
-        [attempt.subject, attempt.source, attempt.day, fetch_id, content_hash, is_complete_snapshot, rows, size, as_of],
+        "INSERT INTO ops.ingest_ledger (subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot,"
+        " rows, bytes, as_of) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (subject, fetch_id) DO NOTHING",
+        [
+            attempt.subject,
+            attempt.source,
+            attempt.day,
+            fetch_id,
+            content_hash,
+            attempt.mode,
+            is_complete_snapshot,
+            rows,
+            size,
+            as_of,
+        ],
     )
 
 
@@ -277,6 +303,36 @@ def fetch(connection: psycopg.Connection, *, subject: str, fetch_id: str) -> Fet
     return found
 
 
+def demand_newest(connection: psycopg.Connection, fetch: Fetch) -> None:
+    """Refuse a fetch from a source without timestamps when a later one is already published.
+
+    Raises:
+        Rejected: publishing it would turn the clock back.
+    """
+    row = connection.execute(
+        "SELECT max(id) FROM ops.ingest_ledger AS i WHERE subject = %s AND source = %s AND id > %s AND EXISTS"
+        " (SELECT FROM ops.sync_runs AS run WHERE run.subject = i.subject AND run.fetch_id = i.fetch_id"
+        " AND run.status = 'published' AND NOT EXISTS (SELECT FROM ops.sync_runs AS undo"
+        " WHERE undo.target_token = run.token AND undo.status = 'published'))",
+        [fetch.subject, fetch.source, fetch.id],
+    ).fetchone()
+    if row is not None and row[0] is not None:
+        raise Rejected(
+            f"the pages of {fetch.day} ({fetch.fetch_id}) are older than what is published, and {fetch.source} gives"
+            " no timestamps to tell which row is newer. Roll the later sync back first, or fetch again."
+        )
+
+
+def last_full_day(connection: psycopg.Connection, *, subject: str, source: str) -> date | None:
+    """Return the day of the newest published full sync, or None before the first."""
+    row = connection.execute(
+        "SELECT max(run.day) FROM ops.sync_runs AS run JOIN ops.ingest_ledger AS i USING (subject, fetch_id)"
+        " WHERE run.subject = %s AND run.source = %s AND run.status = 'published' AND i.mode = 'full'",
+        [subject, source],
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def published_watermark(connection: psycopg.Connection, *, subject: str, source: str) -> datetime | None:
     """Return the greatest source timestamp that was seen and committed, or None before the first.
 
@@ -291,7 +347,7 @@ def published_watermark(connection: psycopg.Connection, *, subject: str, source:
     return None if row is None else row[0]
 
 
-def store_verdict(  # noqa: PLR0913 - one row, one argument per column
+def store_verdict(  
     connection: psycopg.Connection,
     token: int,
     *,

@@ -7,11 +7,13 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field
+from sqlalchemy import make_url
 
 from meva_pipelines.domain.failures import Refused, Unavailable
 from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
+from meva_pipelines.schema import migrate
 from meva_pipelines.schema.roles import Role
 
 _CONNECT_TIMEOUT_S = 10
@@ -37,10 +39,11 @@ class Postgres(dg.ConfigurableResource["Postgres"]):
             )
         return EmbeddedPostgres(home=Path(self.home)).ensure_running().url("meva")
 
-    def role_dsn(self, role: Role, *, read_only: bool = False) -> str:
-        """Return a DSN whose sessions start in `role`, for a library that connects by itself."""
-        options = f"-c role={role.value}" + (" -c default_transaction_read_only=on" if read_only else "")
-        return make_conninfo(self.dsn(), options=options)
+    def reading_url(self, role: Role) -> str:
+        """Return a SQLAlchemy URL whose sessions start read-only in `role`, for a library that connects by itself."""
+        options = f"-c role={role.value} -c default_transaction_read_only=on"
+        url = make_url(migrate.sqlalchemy_url(self.dsn())).update_query_dict({"options": options})
+        return url.render_as_string(hide_password=False)
 
     @contextmanager
     def connect(self, role: Role, *, work: str, autocommit: bool = False) -> Iterator[psycopg.Connection]:

@@ -14,7 +14,7 @@ from psycopg import sql
 from meva_pipelines.domain import guards
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.resources import failpoints
+from meva_pipelines.resources import failpoints, ledger
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.registry_staging import REGION_COLUMNS, Batch, declared_type
 from meva_pipelines.schema.aed import IMAGE_COLUMNS, SOURCED_COLUMNS
@@ -178,6 +178,57 @@ def publish(  # noqa: PLR0913 - each argument is a decision of the caller
         missing_rows=missing,
         live_rows=after["all"],
     )
+
+
+def record(connection: psycopg.Connection, batch: Batch, published: Published) -> None:
+    """Write the figures of a publication, per sido and per column, to its attempt in the same transaction."""
+    token = batch.attempt.token
+    per_sido = connection.execute(
+        "SELECT coalesce(d.sido_code, '-'), count(*) FILTER (WHERE h.token IS NULL),"
+        " count(h.token) FROM aed.aed_data AS d"
+        " LEFT JOIN aed.aed_history AS h ON h.token = d.sync_batch_id AND h.source = d.source"
+        " AND h.source_id = d.source_id WHERE d.sync_batch_id = %s GROUP BY 1 ORDER BY 1",
+        [token],
+    ).fetchall()
+    counts = connection.execute(
+        sql.SQL(
+            "SELECT {} FROM aed.aed_history AS h JOIN aed.aed_data AS d"
+            " ON d.source = h.source AND d.source_id = h.source_id WHERE h.token = %s"
+        ).format(
+            sql.SQL(", ").join(
+                sql.SQL("count(*) FILTER (WHERE h.{0} IS DISTINCT FROM d.{0})").format(sql.Identifier(name))
+                for name in SOURCED_COLUMNS
+            )
+        ),
+        [token],
+    ).fetchone()
+    changed = dict(zip(SOURCED_COLUMNS, counts or (), strict=False))
+    ledger.record(
+        connection,
+        token,
+        inserted_rows=published.inserted_rows,
+        updated_rows=published.updated_rows + published.renamed_rows + published.reappeared_rows,
+        missing_rows=published.missing_rows,
+        live_rows=published.live_rows,
+        details={
+            **published.figures(),
+            "per_sido": {sido: {"inserted": inserted, "updated": updated} for sido, inserted, updated in per_sido},
+            "changed_columns": {name: count for name, count in changed.items() if count},
+        },
+    )
+    connection.execute(
+        "UPDATE ops.ingest_ledger SET outcome = 'published', token = %s WHERE subject = %s AND fetch_id = %s",
+        [token, batch.attempt.subject, batch.attempt.fetch_id],
+    )
+
+
+def figures(connection: psycopg.Connection, token: int) -> dict[str, int]:
+    """Return the row counts of an attempt, as its ledger row tells them."""
+    names = ("received_rows", "inserted_rows", "updated_rows", "unchanged_rows", "quarantined_rows", "missing_rows", "live_rows")
+    row = connection.execute(
+        sql.SQL("SELECT {} FROM ops.sync_runs WHERE token = %s").format(_listed(names)), [token]
+    ).fetchone()
+    return {name: int(count or 0) for name, count in zip(names, row or (0,) * len(names), strict=True)}
 
 
 def live_counts(
@@ -420,6 +471,16 @@ WITH gone AS (
 )
 INSERT INTO aed.aed_data ({image}) OVERRIDING SYSTEM VALUE SELECT {before} FROM gone AS h
 """
+
+
+def touched(connection: psycopg.Connection, *, source: str, target: int) -> int:
+    """Count the rows that rolling a run back would change."""
+    row = connection.execute(
+        "SELECT count(*) FROM (SELECT source_id FROM aed.aed_data WHERE source = %s AND sync_batch_id = %s"
+        " UNION SELECT source_id FROM aed.aed_history WHERE source = %s AND token = %s) AS keys",
+        [source, target, source, target],
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def undoable_runs(connection: psycopg.Connection, *, subject: str, source: str) -> frozenset[int]:

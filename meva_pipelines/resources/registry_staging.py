@@ -7,6 +7,7 @@ never see them. Publishing is next door, in `registry_publishing`.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
@@ -325,6 +326,14 @@ def _quarantine_row(
     payload = Jsonb(records.storable(page.records[line]))
     source = batch.attempt.source
     return (source, source_id, rule, field, reason, payload, digest_of_record, copy, fetch_id, page.number, line, token, token)
+
+
+def staged_figures(connection: psycopg.Connection, batch: Batch) -> tuple[int, datetime | None]:
+    """Return how many rows are left in the batch, and the greatest source timestamp among them."""
+    row = connection.execute(
+        sql.SQL("SELECT count(*), max(source_modified_at) FROM {}").format(batch.records)
+    ).fetchone()
+    return (0, None) if row is None else (int(row[0]), row[1])
 
 
 def digest(connection: psycopg.Connection, batch: Batch) -> str:

@@ -4,11 +4,13 @@ Only the command line is here; the server is put together in `server`.
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 
 import click
 import uvicorn
@@ -43,6 +45,7 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
     warm_size: int,
 ) -> None:
     """Serve a made-up AED registry over HTTP until interrupted."""
+    signal.signal(signal.SIGTERM, _leave)
     registry = Registry(size=size, seed=seed)
     world = World(moment.date() if moment else registry.epoch)
     if no_limits:
@@ -55,10 +58,16 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
             raise click.ClickException(str(refused)) from refused
         with listener:
             if form is not None:
-                server.warm(parts, Format(form), warm_size)
+                parts.library.warm(world.state, Format(form), warm_size)
             address, bound = listener.getsockname()[:2]
             click.echo(f"sandbox registry on http://{address}:{bound}")
-            uvicorn.Server(server.configure(parts)).run([listener])
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(server.configure(parts)).run([listener])
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    """End in order, so that the key of this run is removed; a serving server stops first."""
+    raise SystemExit(0)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import cast
 import orjson
 
 from meva_pipelines.sandbox.faults import FaultList, Rule, parse
+from meva_pipelines.sandbox.library import Format
 from meva_pipelines.sandbox.mutations import Mutation
 from meva_pipelines.sandbox.registry import Registry
 from meva_pipelines.sandbox.wire_data_go_kr import Prefix
@@ -81,6 +82,17 @@ def show_world(state: State) -> dict[str, object]:
         "latency_s": state.latency_s,
         "as_of": state.as_of,
     }
+
+
+def read_warming(body: bytes) -> tuple[Format, int]:
+    """Return format and page size of a JSON object {format, size}; raises ValueError naming what is wrong."""
+    entries = orjson.loads(body)
+    if not isinstance(entries, Mapping) or set(entries) != {"format", "size"}:
+        raise ValueError("pages are warmed by a JSON object of format and size")
+    size = _limit(entries["size"])
+    if size is None:
+        raise ValueError("a page size is a whole number from 1")
+    return Format(str(entries["format"])), size
 
 
 def replace_faults(faults: FaultList, body: bytes) -> None:

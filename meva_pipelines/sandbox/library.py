@@ -89,6 +89,14 @@ class Library:
         """Return the page as a gzip member."""
         return self._cached(state, ask, "gzip", lambda: pack(self._render(state, ask, None)))
 
+    def warm(self, state: State, form: Format, size: int) -> int:
+        """Render every gzip page of the whole registry into the cache; return how many pages there are."""
+        operation = Operation.AEDS if form is Format.EGEN else Operation.FULL_DOWN
+        pages = -(-self.total(state, Selection()) // size)
+        for page in range(1, pages + 1):
+            self.packed(state, Ask(operation, form, page, size))
+        return pages
+
     def rows(self, state: State, selection: Selection) -> Numbers:
         """Return the device numbers of a selection in the order of the service."""
         key = (state.day, state.mutation, state.reform, selection)

@@ -22,7 +22,7 @@ class Call:
 class Reply:
     """One answer and the manner of its delivery.
 
-    `delay_s` passes before the first byte, `chunks` parts follow each other by `pause_s`. With a
+    `delay_s` passes before the first byte, `pause_s` before each of its `chunks` parts. With a
     `declared_length` greater than the body the connection is closed before the promised end; with
     `is_chunked` no length is declared at all. `fault` and `page` are for the ledger.
     """

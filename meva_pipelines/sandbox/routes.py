@@ -60,9 +60,9 @@ class Delivery(Response):
         await send({"type": "http.response.start", "status": reply.status, "headers": _headers(reply)})
         step = -(-len(reply.body) // reply.chunks) or 1
         for start in range(0, len(reply.body), step):
+            await self._nap(reply.pause_s)
             part = reply.body[start : start + step]
             await send({"type": "http.response.body", "body": part, "more_body": True})
-            await self._nap(reply.pause_s)
         if reply.declared_length is None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -85,6 +85,7 @@ def app(parts: Parts) -> Starlette:
             Route("/_sandbox/webhook", _webhook(parts), methods=["POST", "GET", "DELETE"]),
             Route("/_sandbox/world", _world(parts), methods=["PUT", "GET"]),
             Route("/_sandbox/faults", _faults(parts), methods=["PUT", "GET", "DELETE"]),
+            Route("/_sandbox/warm", _warm(parts), methods=["POST"]),
             Route("/_sandbox/requests", _requests(parts), methods=["GET", "DELETE"]),
             Route("/{path:path}", _not_found(parts), methods=["GET", "POST", "PUT", "DELETE"]),
         ]
@@ -178,6 +179,18 @@ def _faults(parts: Parts) -> Endpoint:
             except ValueError as refused:
                 return _json({"error": str(refused)}, 400)
         return _json([control.show_rule(rule) for rule in parts.faults.pending()])
+
+    return endpoint
+
+
+def _warm(parts: Parts) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            form, size = control.read_warming(await request.body())
+        except ValueError as refused:
+            return _json({"error": str(refused)}, 400)
+        pages = await run_in_threadpool(parts.library.warm, parts.world.state, form, size)
+        return _json({"pages": pages})
 
     return endpoint
 

@@ -17,7 +17,7 @@ import uvicorn
 from meva_pipelines.sandbox import routes, service_data_go_kr, service_egen
 from meva_pipelines.sandbox.control import Webhook
 from meva_pipelines.sandbox.faults import FaultList
-from meva_pipelines.sandbox.library import Ask, Format, Library, Operation
+from meva_pipelines.sandbox.library import Format, Library
 from meva_pipelines.sandbox.registry import Registry
 from meva_pipelines.sandbox.routes import Parts
 from meva_pipelines.sandbox.world import Ledger, World
@@ -91,12 +91,12 @@ class Running:
 
     def warm(self, form: Format, size: int) -> int:
         """Render every gzip page of the present day beforehand; return how many pages there are."""
-        return warm(self.parts, form, size)
+        return self.parts.library.warm(self.world.state, form, size)
 
 
 def new_key() -> str:
-    """Return a fresh service key in decoded form: 88 characters of base64 that hold `+`, `/` and `=`."""
-    return base64.b64encode(secrets.token_bytes(62) + b"\xfb\xff").decode().replace("=", "+/")[:86] + "=="
+    """Return a fresh service key in decoded form: 88 characters of base64 from `++//` to `==`."""
+    return base64.b64encode(b"\xfb\xef\xff" + secrets.token_bytes(61)).decode()
 
 
 def assemble(registry: Registry, *, world: World | None = None, service_key: str | None = None) -> Parts:
@@ -133,26 +133,16 @@ def configure(parts: Parts) -> uvicorn.Config:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address; port 0 means a free one."""
+    """Return a socket that queues connections already, so that nobody is refused; port 0 means a free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()
     except OSError:
         listener.close()
         raise
     return listener
-
-
-def warm(parts: Parts, form: Format, size: int) -> int:
-    """Render every gzip page of the present day for one format and page size into the cache."""
-    operation = Operation.AEDS if form is Format.EGEN else Operation.FULL_DOWN
-    state = parts.world.state
-    total = parts.library.total(state, Ask(operation, form, 1, size).selection)
-    pages = -(-total // size)
-    for page in range(1, pages + 1):
-        parts.library.packed(state, Ask(operation, form, page, size))
-    return pages
 
 
 @contextmanager

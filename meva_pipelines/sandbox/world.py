@@ -131,6 +131,11 @@ class World:
             self._state = state
             return state
 
+    def restore(self, state: State) -> None:
+        """Put an earlier snapshot back."""
+        with self._lock:
+            self._state = state
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

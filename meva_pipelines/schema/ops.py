@@ -109,6 +109,7 @@ INGEST_LEDGER = Table(
     Column("day", Date, nullable=False, comment="Partition: a day in Asia/Seoul"),
     Column("fetch_id", Text, nullable=False, comment="Name of the page set or file in the object store"),
     Column("content_hash", Text, nullable=False, comment="SHA-256 over the content, hexadecimal"),
+    Column("mode", Text, nullable=False, comment="full or incremental: how it was asked for"),
     Column("is_complete_snapshot", Boolean, nullable=False, comment="Whether absence from it means anything"),
     Column("rows", BigInteger, nullable=False, comment="Rows it holds"),
     Column("bytes", BigInteger, nullable=False, comment="Bytes it holds, as received"),

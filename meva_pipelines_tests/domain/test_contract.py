@@ -121,6 +121,9 @@ def test_the_provisional_feed_fills_the_published_columns_under_their_own_names(
     assert (feed.key, feed.modified) == ("equipment_serial", "last_modified")
     assert feed.endpoint.modified_after == "last_modified_after"
     assert {found.column for found in feed.fields if found.source != found.column} == {"source_modified_at"}
-    assert {found.column for found in feed.fields if found.type is FieldType.DECIMAL} == {"latitude", "longitude"}
+    assert {found.column for found in feed.fields if found.type is FieldType.DECIMAL} == {
+        "latitude",
+        "longitude",
+    }
     personal = {found.column for found in feed.fields if found.is_personal}
     assert personal == PUBLISHED_PERSONAL | {"establisher", "remarks"}

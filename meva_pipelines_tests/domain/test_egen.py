@@ -31,8 +31,8 @@ FIELDS = {
 def xml(items: str = ITEM, *, page: str = "2", size: str = "10", total: str = "11", extra: str = "") -> bytes:
     return (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?><response><header><resultCode>00</resultCode>'
-        f"<resultMsg>NORMAL SERVICE.</resultMsg></header><body><items>{items}</items><numOfRows>{size}</numOfRows>"
-        f"<pageNo>{page}</pageNo><totalCount>{total}</totalCount>{extra}</body></response>"
+        f"<resultMsg>NORMAL SERVICE.</resultMsg></header><body><items>{items}</items>"
+        f"<numOfRows>{size}</numOfRows><pageNo>{page}</pageNo><totalCount>{total}</totalCount>{extra}</body></response>"
     ).encode()
 
 
@@ -239,7 +239,11 @@ def escaped(text: str) -> str:
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.lists(st.fixed_dictionaries({"serialSeq": TEXT}, optional={"org": TEXT, "model": TEXT}), max_size=5))
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries({"serialSeq": TEXT}, optional={"org": TEXT, "model": TEXT}), max_size=5
+    )
+)
 def test_whatever_text_is_sent_comes_back(rows: list[dict[str, str]]) -> None:
     items = "".join(
         "<item>" + "".join(f"<{name}>{escaped(text)}</{name}>" for name, text in row.items()) + "</item>"

@@ -1,4 +1,4 @@
-"""Every documented error of the registry has its verdict, in each of its shapes; a status 200 proves nothing."""
+"""Every documented error of the registry has its verdict in each shape; a status 200 proves nothing."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -181,12 +181,15 @@ def test_a_blocked_request_and_a_redirect_need_a_person() -> None:
         (429, '{"error": "slow_down"}', Kind.BACK_OFF, "slow_down"),
         (503, '{"error": "unavailable"}', Kind.RETRY, "unavailable"),
         (200, '{"error": "odd"}', Kind.FAIL, "odd"),
-        (400, '{"error": "Key abc123 is wrong"}', Kind.FATAL, "stated_error"),
+        (400, '{"error": "Key abc123 is wrong"}', Kind.FATAL, "HTTP_400"),
+        (200, '{"error": "Key abc123 is wrong"}', Kind.FAIL, "STATED_ERROR"),
         (500, "{broken", Kind.RETRY, "HTTP_500"),
         (200, "[]", Kind.RETRY, "WRONG_ROOT"),
     ],
 )
-def test_errors_of_the_json_feed_are_judged_by_their_status(status: int, body: str, kind: Kind, name: str) -> None:
+def test_errors_of_the_json_feed_are_judged_by_their_status(
+    status: int, body: str, kind: Kind, name: str
+) -> None:
     found = egen_verdicts.appraise(
         status=status, media_type="application/json", body=body.encode(), shape=FEED
     )
@@ -199,7 +202,11 @@ def test_an_unsupported_parameter_is_told_with_its_name() -> None:
 
     found = egen_verdicts.appraise(status=400, media_type="application/json", body=body, shape=FEED)
 
-    assert (found.kind, found.name, found.about) == (Kind.FATAL, "unsupported_parameter", "last_modified_after")
+    assert (found.kind, found.name, found.about) == (
+        Kind.FATAL,
+        "unsupported_parameter",
+        "last_modified_after",
+    )
 
 
 def test_a_daily_quota_is_reset_at_midnight_in_korea() -> None:

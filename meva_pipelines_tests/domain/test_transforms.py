@@ -48,7 +48,13 @@ def test_opening_hours_are_summarised(values: dict[str, str | None], summary: st
     assert opening_hours(values) == summary
 
 
-@given(st.lists(st.one_of(st.none(), st.from_regex(r"[0-9]{4}", fullmatch=True), st.text(max_size=5)), min_size=21, max_size=21))
+@given(
+    st.lists(
+        st.one_of(st.none(), st.from_regex(r"[0-9]{4}", fullmatch=True), st.text(max_size=5)),
+        min_size=21,
+        max_size=21,
+    )
+)
 def test_a_summary_always_fits_its_column(cells: list[str | None]) -> None:
     summary = opening_hours({str(index): cell for index, cell in enumerate(cells)})
 

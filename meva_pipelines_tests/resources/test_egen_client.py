@@ -16,7 +16,14 @@ from typing import Any
 import httpx
 import pytest
 
-from meva_pipelines.domain.failures import Incomplete, MevaError, QuotaExhausted, Refused, Superseded, Unavailable
+from meva_pipelines.domain.failures import (
+    Incomplete,
+    MevaError,
+    QuotaExhausted,
+    Refused,
+    Superseded,
+    Unavailable,
+)
 from meva_pipelines.resources.egen import EgenSource, Fetched, Mode, Probe
 from meva_pipelines_tests.resources.registry_script import (
     BASE_URL,
@@ -40,7 +47,12 @@ SINCE = datetime(2026, 11, 19, 0, 0, 30, tzinfo=timezone(timedelta(hours=9)))
 
 
 def fetch(
-    source: EgenSource, handler: Handler, *, waits: Waits | None = None, kept: Kept | None = None, **wanted: Any
+    source: EgenSource,
+    handler: Handler,
+    *,
+    waits: Waits | None = None,
+    kept: Kept | None = None,
+    **wanted: Any,
 ) -> Fetched:
     with session(source, handler, waits) as opened:
         return opened.fetch(**{"modified_after": None, "store": kept or Kept()} | wanted)
@@ -63,7 +75,13 @@ def test_a_country_is_fetched_page_by_page_and_handed_on_as_received() -> None:
     ]
     assert gzip.decompress(kept.pages[2].body) == xml_page(3, 10, 25)
     assert kept.pages[0].sha256 == hashlib.sha256(kept.pages[0].body).hexdigest()
-    assert (fetched.pages, fetched.rows, fetched.total, fetched.requests, fetched.retries) == (3, 25, 25, 3, 0)
+    assert (fetched.pages, fetched.rows, fetched.total, fetched.requests, fetched.retries) == (
+        3,
+        25,
+        25,
+        3,
+        0,
+    )
     assert (fetched.mode_used, fetched.fell_back, fetched.generations) == (Mode.FULL, False, {"": 1})
     assert fetched.bytes_received == sum(len(page.body) for page in kept.pages) < fetched.bytes_decoded
 
@@ -132,8 +150,8 @@ def test_an_empty_country_is_never_believed() -> None:
         xml_answer("<html>login</html>"),
         xml_answer(xml_page(1, 10, 25)[:-30]),
         xml_answer(xml_page(1, 10, 25).decode().encode("cp949")),
-        xml_answer(gzip.compress(xml_page(1, 10, 25))[:-40], **{"Content-Encoding": "gzip"}),
-        xml_answer(xml_page(1, 10, 25), **{"Content-Encoding": "br"}),
+        xml_answer(gzip.compress(xml_page(1, 10, 25))[:-40], headers={"Content-Encoding": "gzip"}),
+        xml_answer(xml_page(1, 10, 25), headers={"Content-Encoding": "br"}),
         httpx.ConnectTimeout("slow"),
         httpx.ReadTimeout("slow"),
         httpx.ConnectError("refused"),
@@ -170,13 +188,20 @@ def test_retry_after_is_honoured_in_both_forms(is_date: bool) -> None:  # noqa: 
     value = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True) if is_date else "30"
     waits = Waits()
 
-    fetch(open_api(), Registry(script={0: xml_answer("slow down", status=429, **{"Retry-After": value})}), waits=waits)
+    fetch(
+        open_api(),
+        Registry(script={0: xml_answer("slow down", status=429, headers={"Retry-After": value})}),
+        waits=waits,
+    )
 
     assert waits.seconds == [pytest.approx(30, abs=1.5)]
 
 
 def test_a_wait_beyond_the_time_budget_is_left_to_a_later_run() -> None:
-    waits, registry = Waits(), Registry(script={-1: xml_answer("", status=503, **{"Retry-After": "600"})})
+    waits, registry = (
+        Waits(),
+        Registry(script={-1: xml_answer("", status=503, headers={"Retry-After": "600"})}),
+    )
 
     with pytest.raises(Unavailable, match="HTTP_503") as caught:
         fetch(open_api(budget_s=60.0), registry, waits=waits)
@@ -213,7 +238,7 @@ def test_a_used_up_quota_names_its_reset(answer: httpx.Response) -> None:
         (httpx.Response(302, headers={"Location": "https://elsewhere.example/login"}), "REDIRECTED"),
         (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"), "certificate"),
         (httpx.InvalidURL("Invalid port"), "base URL"),
-        (xml_answer(gzip.compress(bytes(90_000_000)), **{"Content-Encoding": "gzip"}), "expands"),
+        (xml_answer(gzip.compress(bytes(90_000_000)), headers={"Content-Encoding": "gzip"}), "expands"),
     ],
 )
 def test_what_needs_a_person_is_refused_at_once(answer: httpx.Response | Exception, named: str) -> None:
@@ -243,7 +268,9 @@ def test_districts_are_asked_for_one_by_one_and_may_be_empty() -> None:
     registry, kept = Registry(total=12), Kept()
     registry.script = {2: result_code("03", "NODATA_ERROR")}
 
-    fetched = fetch(open_api(), registry, kept=kept, districts=[("서울특별시", "종로구"), ("세종특별자치시", "")])
+    fetched = fetch(
+        open_api(), registry, kept=kept, districts=[("서울특별시", "종로구"), ("세종특별자치시", "")]
+    )
 
     assert kept.order == [("서울특별시/종로구", 1, 1), ("서울특별시/종로구", 1, 2)]
     assert (fetched.rows, fetched.generations) == (12, {"서울특별시/종로구": 1, "세종특별자치시/": 1})
@@ -278,7 +305,11 @@ def test_the_feed_is_asked_for_changes_in_utc_with_its_key_in_a_header() -> None
 
     [request] = registry.requests
     assert request.url.path == "/v1/aeds"
-    assert dict(request.url.params) == {"last_modified_after": "2026-11-18T15:00:30Z", "page": "1", "size": "10"}
+    assert dict(request.url.params) == {
+        "last_modified_after": "2026-11-18T15:00:30Z",
+        "page": "1",
+        "size": "10",
+    }
     assert request.headers["X-API-Key"] == KEY
     assert (fetched.mode_used, fetched.fell_back, fetched.rows) == (Mode.INCREMENTAL, False, 0)
 
@@ -298,7 +329,9 @@ def test_a_feed_without_change_tracking_is_fetched_whole() -> None:
     fetched = fetch(feed(), registry, modified_after=SINCE, kept=kept)
 
     assert (fetched.mode_used, fetched.fell_back, fetched.rows, fetched.retries) == (Mode.FULL, True, 15, 1)
-    assert ["last_modified_after" in request.url.params for request in registry.requests] == [True] + [False] * 3
+    assert ["last_modified_after" in request.url.params for request in registry.requests] == [True] + [
+        False
+    ] * 3
     assert kept.order == [("", 1, 1), ("", 1, 2)]
 
 
@@ -419,7 +452,11 @@ def test_a_probe_compares_one_row_with_the_contract() -> None:
         found: Probe = opened.probe()
 
     assert registry.requests[0].url.params["numOfRows"] == "1"
-    assert (found.total, found.missing_fields, found.unknown_fields) == (62_786, ("buildAddress",), ("colour",))
+    assert (found.total, found.missing_fields, found.unknown_fields) == (
+        62_786,
+        ("buildAddress",),
+        ("colour",),
+    )
     assert found.latency_s >= 0
     with session(open_api(), Registry(script={0: result_code("03")})) as opened:
         assert (opened.probe().total, opened.probe().notes) == (0, ())
@@ -442,7 +479,9 @@ ANSWERS: dict[str, httpx.Response | Exception | Callable[[httpx.Request], httpx.
 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("dialect", ["data_go_kr", "egen", "oauth"])
-def test_the_key_is_nowhere_but_in_the_request(name: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_key_is_nowhere_but_in_the_request(
+    name: str, dialect: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="httpx")
     sources = {
@@ -507,7 +546,7 @@ def real_fetch(url: str, kept: Kept, **settings: object) -> Fetched:
 
 
 def test_a_truncated_gzip_stream_in_well_formed_chunks_is_unavailable() -> None:
-    """httpx itself accepts this answer: status 200, a proper last chunk, and half of the rows."""
+    """By itself httpx accepts this answer: status 200, a proper last chunk, and half of the rows."""
     half = gzip.compress(xml_page(1, 10, 10))[:-60]
 
     def respond(handler: BaseHTTPRequestHandler) -> None:
@@ -528,7 +567,7 @@ def test_a_body_cut_by_a_closed_connection_is_unavailable(has_length: bool) -> N
         send_head(handler, **({"Content_Length": str(len(page))} if has_length else {}))
         handler.wfile.write(page[:-100])
 
-    with served(respond) as url, pytest.raises(Unavailable, match="cut off|RemoteProtocolError"):
+    with served(respond) as url, pytest.raises(Unavailable, match=r"cut off|RemoteProtocolError"):
         real_fetch(url, Kept())
 
 
@@ -552,7 +591,7 @@ def test_a_body_that_trickles_ends_with_the_time_budget() -> None:
             time.sleep(0.05)
 
     started = time.monotonic()
-    with served(respond) as url, pytest.raises(Unavailable, match="BUDGET_SPENT|ReadTimeout"):
+    with served(respond) as url, pytest.raises(Unavailable, match=r"BUDGET_SPENT|ReadTimeout"):
         real_fetch(url, Kept(), budget_s=0.5)
     assert time.monotonic() - started < 5
 
@@ -560,7 +599,10 @@ def test_a_body_that_trickles_ends_with_the_time_budget() -> None:
 def test_a_silent_server_is_given_up_after_its_timeout() -> None:
     released = threading.Event()
 
-    with served(lambda _: released.wait(10) and None) as url:
+    def respond(_: BaseHTTPRequestHandler) -> None:
+        released.wait(10)
+
+    with served(respond) as url:
         with pytest.raises(Unavailable, match="ReadTimeout"):
             real_fetch(url, Kept(), read_timeout_s=0.1)
         released.set()

@@ -1,0 +1,74 @@
+"""What the operator looks at: the runs and the messages, straight from the ledgers."""
+
+import dagster as dg
+from psycopg.rows import dict_row
+
+from meva_pipelines.assets import tables
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema import aed, ops
+from meva_pipelines.schema.roles import Role
+
+_SHOWN = 15
+
+
+@dg.multi_asset(
+    specs=[
+        tables.spec(
+            ops.SYNC_RUNS,
+            group="ops",
+            description="Every attempt to publish, with its figures and how it ended.",
+            deps=[tables.key(aed.AED_DATA)],
+        )
+    ]
+)
+def sync_runs(postgres: Postgres) -> dg.MaterializeResult[None]:
+    """Show the newest attempts."""
+    with postgres.connect(Role.READER, work="show runs") as connection, connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT token, source, mode, day, status, received_rows, inserted_rows, updated_rows, quarantined_rows,"
+            " round(extract(epoch FROM finished_at - started_at)::numeric, 1)::float8 AS duration_s"
+            " FROM ops.sync_runs ORDER BY token DESC LIMIT %s",
+            [_SHOWN],
+        ).fetchall()
+        total = cursor.execute("SELECT count(*) AS n FROM ops.sync_runs").fetchone()
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": total["n"] if total else 0, "newest_attempts": dg.MetadataValue.md(_table(rows))}
+    )
+
+
+@dg.multi_asset(
+    specs=[
+        tables.spec(
+            ops.OUTBOX,
+            group="ops",
+            description="What is worth telling, written in the transaction that made it true.",
+            deps=[tables.key(aed.AED_DATA)],
+        )
+    ]
+)
+def outbox(postgres: Postgres) -> dg.MaterializeResult[None]:
+    """Show the newest messages."""
+    with postgres.connect(Role.READER, work="show outbox") as connection, connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT created_at::timestamp(0) AS written, severity, title, body FROM ops.outbox ORDER BY id DESC LIMIT %s",
+            [_SHOWN],
+        ).fetchall()
+        waiting = cursor.execute("SELECT count(*) AS n FROM ops.outbox WHERE delivered_at IS NULL").fetchone()
+    return dg.MaterializeResult(
+        metadata={"undelivered": waiting["n"] if waiting else 0, "newest_messages": dg.MetadataValue.md(_table(rows))}
+    )
+
+
+def _table(rows: list[dict[str, object]]) -> str:
+    if not rows:
+        return "Nothing yet."
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")

@@ -1,0 +1,58 @@
+"""How a table of the warehouse appears in the Dagster UI: its columns with their meanings, taken from the schema."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+
+OWNER = "team:data-engineering"
+
+
+def spec(  # noqa: PLR0913
+    table: Table,
+    *,
+    group: str,
+    description: str,
+    deps: list[dg.AssetKey] | None = None,
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    freshness_policy: dg.FreshnessPolicy | None = None,
+    metadata: Mapping[str, object] | None = None,
+) -> dg.AssetSpec:
+    """Return the asset spec of a table: key, name, column schema, owner and kind follow from the table."""
+    return dg.AssetSpec(
+        key(table),
+        description=description,
+        deps=deps or [],
+        group_name=group,
+        kinds={"postgres"},
+        owners=[OWNER],
+        partitions_def=partitions_def,
+        freshness_policy=freshness_policy,
+        metadata={
+            "dagster/table_name": table.fullname,
+            "dagster/column_schema": column_schema(table),
+            **(metadata or {}),
+        },
+    )
+
+
+def key(table: Table) -> dg.AssetKey:
+    """Return the asset key of a table: its PostgreSQL schema and its name."""
+    return dg.AssetKey([str(table.schema), table.name])
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """Return the columns of a table with type, meaning and constraints."""
+    unique = {column.name for index in table.indexes if index.unique for column in index.columns}
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                column.name,
+                column.type.compile(dialect=postgresql.dialect()).lower(),
+                column.comment,
+                dg.TableColumnConstraints(nullable=bool(column.nullable), unique=column.name in unique),
+            )
+            for column in table.columns
+        ]
+    )

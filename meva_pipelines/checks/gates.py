@@ -1,0 +1,71 @@
+"""The gates: what the judge said of a staged batch, as Dagster checks that stop the run.
+
+They report the stored verdicts and judge nothing themselves; the publishing transaction demands the same rows.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from meva_pipelines.assets import aed
+from meva_pipelines.quality.suites import AED_SUITES
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(suite.name, asset=aed.STAGED_RECORDS, description=suite.meaning, blocking=True)
+        for suite in AED_SUITES
+    ]
+)
+def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetCheckResult]:
+    """Report the verdicts on the newest staged batch, expectation by expectation."""
+    with postgres.connect(Role.READER, work="report verdicts") as connection:
+        said = {
+            suite: (token, is_passed, results, duration_s)
+            for suite, token, is_passed, results, duration_s in connection.execute(
+                "SELECT suite, token, is_passed, results, duration_s FROM ops.audit_verdicts WHERE token ="
+                " (SELECT max(token) FROM ops.audit_verdicts JOIN ops.sync_runs USING (token) WHERE subject = %s)",
+                [aed.SUBJECT],
+            )
+        }
+    for suite in AED_SUITES:
+        if suite.name not in said:
+            yield dg.AssetCheckResult(
+                check_name=suite.name, passed=False, description="no verdict was stored: stage the batch again"
+            )
+            continue
+        token, is_passed, results, duration_s = said[suite.name]
+        unmet = [finding for finding in results if not finding["is_met"]]
+        is_warning = is_passed and bool(unmet)
+        yield dg.AssetCheckResult(
+            check_name=suite.name,
+            passed=is_passed and not unmet,
+            severity=dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
+            description=_sentence(suite.meaning, unmet),
+            metadata={
+                "attempt": token,
+                "expectations": len(results),
+                "unmet": len(unmet),
+                "duration_s": round(duration_s, 3),
+                "findings": dg.MetadataValue.md(_findings(results)),
+            },
+        )
+
+
+def _sentence(meaning: str, unmet: list[dict[str, object]]) -> str:
+    if not unmet:
+        return meaning
+    return "; ".join(f"{finding['expectation']}: {finding['observed'] or 'not met'}" for finding in unmet)
+
+
+def _findings(results: list[dict[str, object]]) -> str:
+    ordered = sorted(results, key=lambda finding: bool(finding["is_met"]))
+    lines = ["| | expectation | severity | observed |", "|---|---|---|---|"]
+    lines += [
+        f"| {'✓' if finding['is_met'] else '✗'} | {finding['expectation']} | {finding['severity']} |"
+        f" {finding['observed']} |"
+        for finding in ordered
+    ]
+    return "\n".join(lines)

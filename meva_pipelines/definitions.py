@@ -1,0 +1,59 @@
+"""Everything that is deployed, wired once. `assemble` is a function of its resources; tests pass others."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from meva_pipelines.assets import aed, aed_reference, ops
+from meva_pipelines.automation import jobs, schedules
+from meva_pipelines.checks import gates, operations, reconciliation
+from meva_pipelines.resources.egen import EgenSource
+from meva_pipelines.resources.object_store import ObjectStore
+from meva_pipelines.resources.postgres import Postgres
+
+PUBLIC_API = "https://apis.data.go.kr/B552657/AEDInfoInqireService"
+DEFAULT_HOME = Path(__file__).parent.parent / ".meva"
+
+
+def assemble(resources: Mapping[str, object]) -> dg.Definitions:
+    """Return the code location for a set of resources: `postgres`, `store`, `egen`.
+
+    Runs keep their steps in one process: a killed run then leaves no step behind that goes on writing.
+    """
+    return dg.Definitions(
+        assets=[*dg.load_assets_from_modules([aed, aed_reference, ops])],
+        asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations])],
+        jobs=jobs.JOBS,
+        schedules=schedules.SCHEDULES,
+        resources=resources,
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The location as it is served: resources come from the environment."""
+    home = _setting("MEVA_HOME", str(DEFAULT_HOME))
+    return assemble(
+        {
+            "postgres": Postgres(url=_setting("MEVA_DATABASE_URL", ""), home=home),
+            "store": ObjectStore(url=_setting("MEVA_STORE_URL", _store_url())),
+            "egen": EgenSource(
+                base_url=_setting("MEVA_EGEN_BASE_URL", PUBLIC_API),
+                service_key=_setting("MEVA_EGEN_SERVICE_KEY", ""),
+                dialect=_setting("MEVA_EGEN_DIALECT", "data_go_kr"),
+            ),
+        }
+    )
+
+
+def _setting(name: str, default: str) -> str:
+    """Return a setting that enters when a run starts, or its default where it is not set at all."""
+    return dg.EnvVar(name) if os.environ.get(name) else default
+
+
+def _store_url() -> str:
+    home = Path(os.environ.get("MEVA_HOME") or DEFAULT_HOME)
+    return (home / "store").absolute().as_uri()

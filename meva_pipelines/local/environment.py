@@ -1,0 +1,144 @@
+"""From settings to a running environment: servers started, schema current, every variable that Dagster needs set.
+
+The only room that reads settings by itself: everything started from here finds them in its environment.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+from sqlalchemy import make_url
+
+from meva_pipelines.definitions import DEFAULT_HOME
+from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
+from meva_pipelines.schema import migrate
+
+PROJECT = Path(__file__).parent.parent.parent
+DAGSTER_DATABASE = "dagster"
+_SANDBOX_START_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A prepared environment: the state folder, the warehouse, and the variables for child processes."""
+
+    home: Path
+    database_url: str
+    variables: dict[str, str]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a Python module of this installation in the environment, its output passed through."""
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=PROJECT, env={**os.environ, **self.variables}, check=False
+        )
+
+
+def home() -> Path:
+    """Return the state folder."""
+    return Path(os.environ.get("MEVA_HOME") or DEFAULT_HOME).absolute()
+
+
+def prepare() -> Environment:
+    """Start the embedded server unless another is set, and bring schema and Dagster's storage up to date."""
+    folder = home()
+    folder.mkdir(parents=True, exist_ok=True)
+    warehouse, dagster = _databases(folder)
+    migrate.upgrade(warehouse)
+    environment = Environment(
+        home=folder,
+        database_url=warehouse,
+        variables={
+            "DAGSTER_HOME": str(PROJECT),
+            "MEVA_HOME": str(folder),
+            "MEVA_DAGSTER_DATABASE_URL": _with_driver(dagster, "postgresql+psycopg2"),
+            "MEVA_DAGSTER_ARTIFACTS": str(folder / "dagster"),
+        },
+    )
+    environment.run("-m", "dagster", "instance", "migrate").check_returncode()
+    return environment
+
+
+def _databases(folder: Path) -> tuple[str, str]:
+    """Return the libpq URLs of the warehouse and of Dagster's storage."""
+    if given := os.environ.get("MEVA_DATABASE_URL"):
+        warehouse = _with_driver(given, "postgresql")
+        dagster = os.environ.get("MEVA_DAGSTER_DATABASE_URL") or _sibling(warehouse, DAGSTER_DATABASE)
+    else:
+        server = EmbeddedPostgres(home=folder).ensure_running()
+        warehouse = server.url("meva")
+        dagster = os.environ.get("MEVA_DAGSTER_DATABASE_URL") or server.url(DAGSTER_DATABASE)
+    return warehouse, _with_driver(dagster, "postgresql")
+
+
+def _with_driver(url: str, driver: str) -> str:
+    return make_url(url).set(drivername=driver).render_as_string(hide_password=False)
+
+
+def _sibling(url: str, database: str) -> str:
+    """Return the URL of another database on the same server, creating the database when it is not there."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        if found is None:
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox registry and the settings that point to it."""
+
+    url: str
+    variables: dict[str, str]
+
+
+@contextmanager
+def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator[Sandbox]:
+    """Lend a sandbox registry in a process of its own, for whoever has no service key."""
+    key_file = folder / "sandbox-service-key"
+    command = [sys.executable, "-m", "meva_pipelines.sandbox", "--port", "0", "--size", str(size), "--no-limits"]
+    with (folder / "sandbox.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--service-key-file", str(key_file)], cwd=PROJECT, stdout=subprocess.PIPE, stderr=log
+        )
+    try:
+        url = _announced(process)
+        path = "/B552657/AEDInfoInqireService" if dialect == "data_go_kr" else ""
+        yield Sandbox(
+            url,
+            {
+                "MEVA_EGEN_BASE_URL": url + path,
+                "MEVA_EGEN_SERVICE_KEY": key_file.read_text(encoding="utf-8").strip(),
+                "MEVA_EGEN_DIALECT": dialect,
+            },
+        )
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
+
+
+def _announced(process: subprocess.Popen[bytes]) -> str:
+    stream = process.stdout
+    line = stream.readline().decode() if stream else ""
+    url = line.rsplit(" ", 1)[-1].strip()
+    if not url.startswith("http"):
+        raise RuntimeError("the sandbox registry did not start; its log is sandbox.log in the state folder")
+    httpx.get(f"{url}/_sandbox/requests", timeout=_SANDBOX_START_S)
+    return url
+
+
+def libpq_variables(url: str) -> dict[str, str]:
+    """Return the libpq environment variables of a URL."""
+    parts = make_url(url)
+    return {
+        "PGHOST": parts.host or "localhost",
+        "PGPORT": str(parts.port or 5432),
+        "PGUSER": parts.username or "",
+        "PGPASSWORD": str(parts.password or ""),
+        "PGDATABASE": parts.database or "",
+    }
