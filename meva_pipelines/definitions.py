@@ -6,9 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from meva_pipelines.assets import aed, aed_reference, ops
+from meva_pipelines.assets import aed, aed_raw, aed_reference, aed_staged, ops
 from meva_pipelines.automation import jobs, schedules
 from meva_pipelines.checks import gates, operations, reconciliation
+from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
@@ -18,12 +19,12 @@ DEFAULT_HOME = Path(__file__).parent.parent / ".meva"
 
 
 def assemble(resources: Mapping[str, object]) -> dg.Definitions:
-    """Return the code location for a set of resources: `postgres`, `store`, `egen`.
+    """Return the code location for a set of resources: `postgres`, `store`, `egen`, `judge`.
 
     Runs keep their steps in one process: a killed run then leaves no step behind that goes on writing.
     """
     return dg.Definitions(
-        assets=[*dg.load_assets_from_modules([aed, aed_reference, ops])],
+        assets=[*dg.load_assets_from_modules([aed_raw, aed_staged, aed, aed_reference, ops])],
         asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations])],
         jobs=jobs.JOBS,
         schedules=schedules.SCHEDULES,
@@ -39,6 +40,7 @@ def defs() -> dg.Definitions:
     return assemble(
         {
             "postgres": Postgres(url=_setting("MEVA_DATABASE_URL", ""), home=home),
+            "judge": Judge(),
             "store": ObjectStore(url=_setting("MEVA_STORE_URL", _store_url())),
             "egen": EgenSource(
                 base_url=_setting("MEVA_EGEN_BASE_URL", PUBLIC_API),

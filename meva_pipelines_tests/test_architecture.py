@@ -27,9 +27,10 @@ ROOMS_FROM_THE_TOP = (
     "schema",
     "domain",
 )
-MAY_IMPORT = {
-    room: set(ROOMS_FROM_THE_TOP[position:]) for position, room in enumerate(ROOMS_FROM_THE_TOP)
-} | {"sandbox": {"sandbox", "domain"}, "local": {*ROOMS_FROM_THE_TOP, "sandbox", "local"}}
+MAY_IMPORT = {room: set(ROOMS_FROM_THE_TOP[position:]) for position, room in enumerate(ROOMS_FROM_THE_TOP)} | {
+    "sandbox": {"sandbox", "domain"},
+    "local": {*ROOMS_FROM_THE_TOP, "sandbox", "local"},
+}
 
 OUTSIDE_THE_DOMAIN = {
     "alembic",
@@ -232,9 +233,7 @@ def test_a_module_says_what_belongs_in_it(path: Path) -> None:
 
 @every_module
 def test_a_module_is_named_for_its_subject(path: Path) -> None:
-    assert (
-        not {part.removesuffix(".py") for part in path.relative_to(PROJECT).parts} & NAMES_WITHOUT_A_SUBJECT
-    )
+    assert not {part.removesuffix(".py") for part in path.relative_to(PROJECT).parts} & NAMES_WITHOUT_A_SUBJECT
 
 
 @every_module

@@ -179,9 +179,7 @@ def test_every_published_table_stands_behind_a_blocking_check(defs: dg.Definitio
     open_doors = [
         key.to_user_string()
         for key in graph.materializable_asset_keys
-        if tuple(key.path) in tables()
-        and key not in on_the_way
-        and not graph.get_ancestor_asset_keys(key) & gated
+        if tuple(key.path) in tables() and key not in on_the_way and not graph.get_ancestor_asset_keys(key) & gated
     ]
     assert not open_doors
 
@@ -189,17 +187,13 @@ def test_every_published_table_stands_behind_a_blocking_check(defs: dg.Definitio
 def test_every_partitioned_asset_says_how_it_is_backfilled(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     nodes = [graph.get(key) for key in graph.materializable_asset_keys]
-    assert not [
-        node.key.to_user_string() for node in nodes if node.is_partitioned and not node.backfill_policy
-    ]
+    assert not [node.key.to_user_string() for node in nodes if node.is_partitioned and not node.backfill_policy]
 
 
 def test_every_check_is_described(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     checks = [graph.get_check_spec(key) for key in graph.asset_check_keys]
-    assert not [
-        f"{check.asset_key.to_user_string()}:{check.name}" for check in checks if not check.description
-    ]
+    assert not [f"{check.asset_key.to_user_string()}:{check.name}" for check in checks if not check.description]
 
 
 def test_every_job_is_described(named_jobs: list[dg.JobDefinition]) -> None:

@@ -39,9 +39,7 @@ def test_the_readme_names_every_asset(defs: dg.Definitions, readme: str) -> None
 
 
 def test_the_readme_names_every_job(defs: dg.Definitions, readme: str) -> None:
-    assert not missing(
-        [job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")], readme
-    )
+    assert not missing([job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")], readme)
 
 
 def test_the_readme_names_every_schedule(defs: dg.Definitions, readme: str) -> None:

@@ -6,6 +6,7 @@ None of them can stop a sync; they are what people read beside the registry.
 import base64
 import io
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -38,7 +39,17 @@ def regions(postgres: Postgres) -> dg.MaterializeResult[None]:
     with postgres.connect(Role.WRITER, work="publish regions") as connection:
         connection.execute("DELETE FROM aed.regions")
         rows = [
-            (r.code, r.valid_from, r.valid_to, r.level.value, r.name, r.short, r.parent, list(r.successors), r.event or None)
+            (
+                r.code,
+                r.valid_from,
+                r.valid_to,
+                r.level.value,
+                r.name,
+                r.short,
+                r.parent,
+                list(r.successors),
+                r.event or None,
+            )
             for r in table.periods
         ]
         with connection.cursor() as cursor:
@@ -120,7 +131,7 @@ def sync_report(context: dg.AssetExecutionContext, postgres: Postgres) -> dg.Mat
     )
 
 
-def _newest_run(connection: psycopg.Connection, day: date) -> dict[str, object] | None:
+def _newest_run(connection: psycopg.Connection, day: date) -> dict[str, Any] | None:
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             "SELECT *, extract(epoch FROM finished_at - started_at)::float8 AS duration_s FROM ops.sync_runs"
@@ -130,7 +141,7 @@ def _newest_run(connection: psycopg.Connection, day: date) -> dict[str, object] 
         ).fetchone()
 
 
-def _history(connection: psycopg.Connection, run: dict[str, object]) -> list[tuple[date, int, int]]:
+def _history(connection: psycopg.Connection, run: dict[str, Any]) -> list[tuple[date, int, int]]:
     rows = connection.execute(
         "SELECT day, inserted_rows, updated_rows FROM ops.sync_runs WHERE subject = %s AND source = %s"
         " AND status = 'published' AND mode <> 'rollback' AND token <= %s ORDER BY token DESC LIMIT %s",
@@ -139,7 +150,7 @@ def _history(connection: psycopg.Connection, run: dict[str, object]) -> list[tup
     return [(day, inserted or 0, updated or 0) for day, inserted, updated in reversed(rows)]
 
 
-def _summary(run: dict[str, object]) -> str:
+def _summary(run: dict[str, Any]) -> str:
     return (
         f"**{run['day']}** · {run['mode']} sync of `{run['source']}` in **{run['duration_s']:.1f} s**\n\n"
         f"{run['received_rows']:,} received = **{run['inserted_rows']:,} new** + **{run['updated_rows']:,} changed** "
@@ -148,9 +159,8 @@ def _summary(run: dict[str, object]) -> str:
     )
 
 
-def _changes_by_sido(run: dict[str, object], table: RegionTable, day: date) -> str:
-    details = run["details"]
-    per_sido = details.get("per_sido", {}) if isinstance(details, dict) else {}
+def _changes_by_sido(run: dict[str, Any], table: RegionTable, day: date) -> str:
+    per_sido = run["details"].get("per_sido", {})
     lines = ["| sido | new | changed |", "|---|---:|---:|"]
     for code, counts in sorted(per_sido.items(), key=lambda item: -item[1]["inserted"] - item[1]["updated"]):
         region = table.region(code, day) if code != "-" else None
@@ -158,9 +168,8 @@ def _changes_by_sido(run: dict[str, object], table: RegionTable, day: date) -> s
     return "\n".join(lines)
 
 
-def _changed_fields(run: dict[str, object]) -> str:
-    details = run["details"]
-    changed = details.get("changed_columns", {}) if isinstance(details, dict) else {}
+def _changed_fields(run: dict[str, Any]) -> str:
+    changed = run["details"].get("changed_columns", {})
     if not changed:
         return "No published row changed."
     ranked = sorted(changed.items(), key=lambda item: -item[1])[:_SHOWN_COLUMNS]
@@ -185,7 +194,11 @@ def _picture(points: list[tuple[float, float]], history: list[tuple[date, int, i
     positions = range(len(days))
     syncs.bar(positions, [new for _, new, _ in history], label="new", color="#2c7fb8")
     syncs.bar(
-        positions, [changed for *_, changed in history], bottom=[new for _, new, _ in history], label="changed", color="#fdae61"
+        positions,
+        [changed for *_, changed in history],
+        bottom=[new for _, new, _ in history],
+        label="changed",
+        color="#fdae61",
     )
     syncs.set_yscale("symlog", linthresh=100)
     syncs.set_xticks(list(positions), days, rotation=60, fontsize=7)

@@ -23,7 +23,10 @@ _SHOWN = 15
 )
 def sync_runs(postgres: Postgres) -> dg.MaterializeResult[None]:
     """Show the newest attempts."""
-    with postgres.connect(Role.READER, work="show runs") as connection, connection.cursor(row_factory=dict_row) as cursor:
+    with (
+        postgres.connect(Role.READER, work="show runs") as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
         rows = cursor.execute(
             "SELECT token, source, mode, day, status, received_rows, inserted_rows, updated_rows, quarantined_rows,"
             " round(extract(epoch FROM finished_at - started_at)::numeric, 1)::float8 AS duration_s"
@@ -32,7 +35,10 @@ def sync_runs(postgres: Postgres) -> dg.MaterializeResult[None]:
         ).fetchall()
         total = cursor.execute("SELECT count(*) AS n FROM ops.sync_runs").fetchone()
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": total["n"] if total else 0, "newest_attempts": dg.MetadataValue.md(_table(rows))}
+        metadata={
+            "dagster/row_count": total["n"] if total else 0,
+            "newest_attempts": dg.MetadataValue.md(_table(rows)),
+        }
     )
 
 
@@ -48,14 +54,21 @@ def sync_runs(postgres: Postgres) -> dg.MaterializeResult[None]:
 )
 def outbox(postgres: Postgres) -> dg.MaterializeResult[None]:
     """Show the newest messages."""
-    with postgres.connect(Role.READER, work="show outbox") as connection, connection.cursor(row_factory=dict_row) as cursor:
+    with (
+        postgres.connect(Role.READER, work="show outbox") as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
         rows = cursor.execute(
-            "SELECT created_at::timestamp(0) AS written, severity, title, body FROM ops.outbox ORDER BY id DESC LIMIT %s",
+            "SELECT created_at::timestamp(0) AS written, severity, title, body FROM ops.outbox"
+            " ORDER BY id DESC LIMIT %s",
             [_SHOWN],
         ).fetchall()
         waiting = cursor.execute("SELECT count(*) AS n FROM ops.outbox WHERE delivered_at IS NULL").fetchone()
     return dg.MaterializeResult(
-        metadata={"undelivered": waiting["n"] if waiting else 0, "newest_messages": dg.MetadataValue.md(_table(rows))}
+        metadata={
+            "undelivered": waiting["n"] if waiting else 0,
+            "newest_messages": dg.MetadataValue.md(_table(rows)),
+        }
     )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import dagster as dg
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql
+
+from meva_pipelines.schema.base import sql_type
 
 OWNER = "team:data-engineering"
 
 
-def spec(  # noqa: PLR0913
+def spec(
     table: Table,
     *,
     group: str,
@@ -49,7 +50,7 @@ def column_schema(table: Table) -> dg.TableSchema:
         [
             dg.TableColumn(
                 column.name,
-                column.type.compile(dialect=postgresql.dialect()).lower(),
+                sql_type(column),
                 column.comment,
                 dg.TableColumnConstraints(nullable=bool(column.nullable), unique=column.name in unique),
             )

@@ -5,10 +5,10 @@ from pydantic import Field
 
 from meva_pipelines.assets import aed
 from meva_pipelines.domain.failures import Refused
-from meva_pipelines.resources import ledger, publishing, registry_publishing
+from meva_pipelines.resources import ledger, publishing, registry_rollback
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.registry_publishing import Undone
+from meva_pipelines.resources.registry_rollback import Undone
 from meva_pipelines.schema.roles import Role
 
 SYNCED = dg.AssetSelection.groups("aed") | dg.AssetSelection.groups("ops")
@@ -42,17 +42,17 @@ def roll_back_sync(context: dg.OpExecutionContext, config: RollbackConfig, postg
         target = ledger.attempt(connection, config.token)
         if target is None or target.subject != aed.SUBJECT:
             raise Refused(f"there is no sync {config.token} of {aed.SUBJECT}")
-        allowed = registry_publishing.undoable_runs(connection, subject=aed.SUBJECT, source=target.source)
+        allowed = registry_rollback.undoable_runs(connection, subject=aed.SUBJECT, source=target.source)
         if config.token not in allowed:
             raise Refused(
                 f"sync {config.token} cannot be rolled back now: newer syncs stand on it. "
                 f"Possible: {', '.join(map(str, sorted(allowed))) or 'none'}"
             )
-        touched = registry_publishing.touched(connection, source=target.source, target=config.token)
+        touched = registry_rollback.touched(connection, source=target.source, target=config.token)
     if config.dry_run:
         context.log.info(f"dry run: rolling back {config.token} would touch {touched:,} rows; nothing was written")
         return
-    undone = _undo(postgres, target, context.run_id)
+    undone = _undo(postgres, target, context.run.run_id)
     context.log.info(f"rolled back {config.token}: {undone}")
 
 
@@ -68,11 +68,11 @@ def _undo(postgres: Postgres, target: ledger.Attempt, run_id: str) -> Undone:
             target_token=target.token,
         )
     with ledger.watch(postgres, attempt), publishing.locked(postgres, attempt) as connection:
-        if target.token not in registry_publishing.undoable_runs(
+        if target.token not in registry_rollback.undoable_runs(
             connection, subject=target.subject, source=target.source
         ):
             raise Refused(f"sync {target.token} can no longer be rolled back: another run published meanwhile")
-        return registry_publishing.roll_back(
+        return registry_rollback.roll_back(
             connection,
             source=target.source,
             target=target.token,

@@ -33,7 +33,9 @@ def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetChec
     for suite in AED_SUITES:
         if suite.name not in said:
             yield dg.AssetCheckResult(
-                check_name=suite.name, passed=False, description="no verdict was stored: stage the batch again"
+                check_name=suite.name,
+                passed=False,
+                description="no verdict was stored: stage the batch again",
             )
             continue
         token, is_passed, results, duration_s = said[suite.name]

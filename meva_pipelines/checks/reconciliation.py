@@ -18,7 +18,7 @@ _NEWEST = (
 
 @dg.asset_check(asset=AED_DATA, blocking=True)
 def every_received_row_is_accounted_for(postgres: Postgres) -> dg.AssetCheckResult:
-    """received = published + unchanged + quarantined (decision D9)."""
+    """Received = published + unchanged + quarantined (decision D9)."""
     with postgres.connect(Role.READER, work="reconcile") as connection:
         row = connection.execute(_NEWEST, [aed.SUBJECT]).fetchone()
     if row is None:
@@ -51,12 +51,14 @@ def published_rows_are_those_of_the_run(postgres: Postgres) -> dg.AssetCheckResu
             [token, token],
         ).fetchone()
         is_undone = connection.execute(
-            "SELECT EXISTS (SELECT FROM ops.sync_runs WHERE target_token = %s AND status = 'published')", [token]
+            "SELECT EXISTS (SELECT FROM ops.sync_runs WHERE target_token = %s AND status = 'published')",
+            [token],
         ).fetchone()
     expected = 0 if is_undone and is_undone[0] else inserted + updated + (missing or 0)
     actual = found[0] if found else -1
     return dg.AssetCheckResult(
-        passed=actual == expected, metadata={"attempt": token, "expected_rows": expected, "found_rows": actual}
+        passed=actual == expected,
+        metadata={"attempt": token, "expected_rows": expected, "found_rows": actual},
     )
 
 

@@ -122,9 +122,7 @@ class _Reader:
     def _is_same_place(self, one: str, other: str) -> bool:
         """Whether the codes share territory on the day, or one lies within the other."""
         these, those = self.table.codes_on(one, self.on), self.table.codes_on(other, self.on)
-        return not (
-            these.isdisjoint(self._with_holders(those)) and those.isdisjoint(self._with_holders(these))
-        )
+        return not (these.isdisjoint(self._with_holders(those)) and those.isdisjoint(self._with_holders(these)))
 
     def _with_holders(self, codes: frozenset[str]) -> frozenset[str]:
         regions = [self.table.region(code, self.on) for code in codes]

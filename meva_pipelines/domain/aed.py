@@ -172,7 +172,9 @@ class Mapper:
         prefix = " ".join(str(name) for name in (sido, gugun) if name)
         if self._regions.resolve(first, None, self._day).sido_code is None:
             return f"{prefix} {address}" if prefix else address
-        return collapse_prefixes(address if address.startswith(prefix) else f"{prefix} {address}", self._regions, self._day)
+        return collapse_prefixes(
+            address if address.startswith(prefix) else f"{prefix} {address}", self._regions, self._day
+        )
 
     def _resolved(self, sido: object, gugun: object) -> tuple[str | None, str | None, str]:
         found = self._regions.resolve(
@@ -256,7 +258,9 @@ def _derived(derive: Callable[[Mapping[str, str | None]], str | None], field: Fi
 
 @functools.lru_cache(maxsize=65_536)
 def _remembered(
-    derive: Callable[[Mapping[str, str | None]], str | None], names: tuple[str, ...], values: tuple[object, ...]
+    derive: Callable[[Mapping[str, str | None]], str | None],
+    names: tuple[str, ...],
+    values: tuple[object, ...],
 ) -> str | None:
     texts = (None if value is None else str(value) for value in values)
     return derive(dict(zip(names, texts, strict=True)))

@@ -150,9 +150,7 @@ class Contract:
     def known(self) -> frozenset[str]:
         """Every wire field that the contract speaks of."""
         read = {name for field in self.fields for name in field.reads}
-        return frozenset(
-            read | {self.key} | ({self.modified} if self.modified else set()) | set(self.ignored)
-        )
+        return frozenset(read | {self.key} | ({self.modified} if self.modified else set()) | set(self.ignored))
 
     def unknown(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of `names` that the contract does not know, sorted."""
@@ -238,9 +236,7 @@ def _shape(entry: Entries) -> Shape:
     )
     entry.end()
     paths = (shape.items, shape.page, shape.size, shape.total)
-    if shape.wire is Wire.XML and (
-        len({path[0] for path in paths}) > 1 or len(shape.items) < len(("root", "item"))
-    ):
+    if shape.wire is Wire.XML and (len({path[0] for path in paths}) > 1 or len(shape.items) < len(("root", "item"))):
         raise ValueError("contract.answer: XML paths below one root element are expected")
     return shape
 

@@ -71,9 +71,7 @@ def envelope(body: bytes, shape: Shape) -> Envelope:
     if opening != closing:
         raise Unavailable(f"the XML answer opens {opening} items and closes {closing}; fetch it again")
     outside = (
-        content[: content.find(b"<%b>" % item)] + content[content.rfind(b"</%b>" % item) :]
-        if opening
-        else content
+        content[: content.find(b"<%b>" % item)] + content[content.rfind(b"</%b>" % item) :] if opening else content
     )
     page, size, total = _numbers(shape, functools.partial(_scanned, outside))
     return Envelope(page, size, total, opening, None, notes)
@@ -89,9 +87,7 @@ def decode_xml(body: bytes, contract: Contract) -> Answer:
     shape = contract.shape
     content, notes = _without_bom(body)
     if b"<!DOCTYPE" in content[:_PROLOG_BYTES].upper():
-        raise Unavailable(
-            "the XML answer carries a document type, which is not accepted; look with the probe"
-        )
+        raise Unavailable("the XML answer carries a document type, which is not accepted; look with the probe")
     parser = etree.XMLParser(
         encoding="utf-8",
         resolve_entities=False,
@@ -111,9 +107,7 @@ def decode_xml(body: bytes, contract: Contract) -> Answer:
     _root_is(root.tag, shape)
     elements = root.findall("/".join(shape.items[1:]))
     if root.xpath(f"boolean(/{'/'.join(shape.items)}/*/*)"):
-        items = [
-            {cell.tag: "".join(map(str, cell.itertext())) or None for cell in element} for element in elements
-        ]
+        items = [{cell.tag: "".join(map(str, cell.itertext())) or None for cell in element} for element in elements]
         notes += ("a field holds elements of its own: their texts were joined",)
     else:
         items = [{cell.tag: cell.text for cell in element} for element in elements]
@@ -132,9 +126,7 @@ def decode_json(body: bytes, contract: Contract) -> Answer:
     rows = _rows(document, shape)
     items: Sequence[Mapping[str, Scalar]]
     if shape.is_text:
-        items = [
-            {name: _text(value, contract.widths.get(name)) for name, value in row.items()} for row in rows
-        ]
+        items = [{name: _text(value, contract.widths.get(name)) for name, value in row.items()} for row in rows]
     elif any(isinstance(value, (dict, list)) for row in _suspects(body, rows) for value in row.values()):
         items = [{name: _scalar(value) for name, value in row.items()} for row in rows]
         notes += ("a field holds an object or a list: it was kept as JSON text",)
@@ -167,9 +159,7 @@ def _readable(content: bytes) -> None:
 
 def _root_is(found: str | None, shape: Shape) -> None:
     if found != shape.items[0]:
-        raise Unavailable(
-            f"the XML answer does not have the root element <{shape.items[0]}>; look with the probe"
-        )
+        raise Unavailable(f"the XML answer does not have the root element <{shape.items[0]}>; look with the probe")
 
 
 def _scanned(outside: bytes, path: Sequence[str]) -> str | None:
@@ -188,9 +178,7 @@ def _number(value: object, name: str) -> int:
     """A count of the envelope, sent as number or as digits."""
     text = "" if isinstance(value, bool) else str(value).strip()
     if not re.fullmatch(r"[0-9]{1,12}", text):
-        raise Incomplete(
-            f"the answer does not say its {name}: it cannot be proved whole; look with the probe"
-        )
+        raise Incomplete(f"the answer does not say its {name}: it cannot be proved whole; look with the probe")
     return int(text)
 
 
@@ -201,9 +189,7 @@ def _load_json(body: bytes) -> tuple[Mapping[str, object], tuple[str, ...]]:
     except orjson.JSONDecodeError as error:
         _readable(content)
         where = f"line {error.lineno}, column {error.colno}"
-        raise Unavailable(
-            f"the JSON answer is cut off or not strict JSON ({where}); fetch it again"
-        ) from None
+        raise Unavailable(f"the JSON answer is cut off or not strict JSON ({where}); fetch it again") from None
     if not isinstance(document, dict):
         raise Unavailable("the JSON answer is not an object; look with the probe")
     return document, notes

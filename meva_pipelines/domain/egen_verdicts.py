@@ -61,9 +61,7 @@ _KEY = "check the service key on data.go.kr: its approval, its expiry and whethe
 _MOVED = "the service moved or was retired, or the base URL has the wrong case"
 _LATER = "the source has trouble: the fetch is tried again"
 _SLOWER = "too many requests per second: wait, then go on"
-_TOMORROW = (
-    "the daily quota is used up: wait for its reset at midnight in Korea or ask for more on data.go.kr"
-)
+_TOMORROW = "the daily quota is used up: wait for its reset at midnight in Korea or ask for more on data.go.kr"
 _UNEXPECTED = "the answer is not what the contract describes: look at the source with the probe"
 
 _CODES: Mapping[str, Verdict] = {
@@ -81,9 +79,7 @@ _CODES: Mapping[str, Verdict] = {
     "22": Verdict(Kind.QUOTA, "LIMITED_NUMBER_OF_SERVICE_REQUESTS_EXCEEDS_ERROR", _TOMORROW),
     "23": Verdict(Kind.BACK_OFF, "LIMITED_NUMBER_OF_SERVICE_REQUESTS_PER_SECOND_EXCEEDS_ERROR", _SLOWER),
     "29": Verdict(Kind.FATAL, "BLACKLIST_IP", "the address of this machine is blocked: ask the portal"),
-    "30": Verdict(
-        Kind.FATAL, "SERVICE_KEY_IS_NOT_REGISTERED_ERROR", f"{_KEY}; double encoding is the usual cause"
-    ),
+    "30": Verdict(Kind.FATAL, "SERVICE_KEY_IS_NOT_REGISTERED_ERROR", f"{_KEY}; double encoding is the usual cause"),
     "31": Verdict(Kind.FATAL, "DEADLINE_HAS_EXPIRED_ERROR", "the approval ran out after two years: renew it"),
     "32": Verdict(Kind.FATAL, "UNREGISTERED_IP_ERROR", "register the address of this machine on data.go.kr"),
     "33": Verdict(Kind.FATAL, "UNSIGNED_CALL_ERROR", _KEY),

@@ -61,8 +61,6 @@ class Inflater:
     def _check_size(self) -> None:
         size = len(self._decoded)
         if size > self._max_bytes:
-            raise Refused(
-                f"one page decodes to more than {self._max_bytes} bytes; ask for fewer rows per page"
-            )
+            raise Refused(f"one page decodes to more than {self._max_bytes} bytes; ask for fewer rows per page")
         if size > _SMALL and size > MAX_RATIO * len(self.received):
             raise Refused(f"one page expands more than {MAX_RATIO} times: this is no honest answer")

@@ -54,9 +54,7 @@ def plan(total: int, size: int) -> tuple[int, ...]:
     return (size,) * full + ((rest,) if rest or not full else ())
 
 
-def converse(
-    size: int, *, may_be_empty: bool, max_restarts: int = MAX_RESTARTS, generation: int = 1
-) -> Conversation:
+def converse(size: int, *, may_be_empty: bool, max_restarts: int = MAX_RESTARTS, generation: int = 1) -> Conversation:
     """Page through a set of which every page must fit the first one; returns Complete or raises Incomplete.
 
     A contradiction (another page echoed, a page too short or too long, a changed total or size) begins the
@@ -103,9 +101,7 @@ class _Attempt:
             return f"page {facts.number} came for page {query.number}"
         if not self._expected:
             if facts.total == 0 and facts.rows == 0 and not self._may_be_empty:
-                raise Incomplete(
-                    "the source says that the whole set is empty, which is never believed; look there"
-                )
+                raise Incomplete("the source says that the whole set is empty, which is never believed; look there")
             if not 0 < facts.size <= self._size and facts.total:
                 return f"page 1 claims {facts.size} rows per page where {self._size} were asked for"
             self._size = facts.size if 0 < facts.size <= self._size else self._size

@@ -138,9 +138,7 @@ class RegionTable:
         """
         return cls(map(parse_region, rows), {row["alias"]: row["code"] for row in aliases})
 
-    def resolve(
-        self, sido: str | None, gugun: str | None, on: date, *, grace_days: int | None = None
-    ) -> Resolution:
+    def resolve(self, sido: str | None, gugun: str | None, on: date, *, grace_days: int | None = None) -> Resolution:
         """The code of the region that the two names mean on the day `on`.
 
         Only the first word of `sido` counts. A name that ended is accepted for `grace_days` days after its

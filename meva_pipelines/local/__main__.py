@@ -41,7 +41,18 @@ def ui(port: int, size: int) -> None:
         else environment.sandbox(prepared.home, size=size)
     )
     with registry as served:
-        command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "dagster",
+            "dev",
+            "-w",
+            "workspace.yaml",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+        ]
         click.echo(f"Dagster on http://127.0.0.1:{port} (end with Ctrl-C)")
         process = subprocess.Popen(
             command,
@@ -77,9 +88,7 @@ def _psql(prepared: environment.Environment, arguments: tuple[str, ...]) -> tupl
     """Return program, arguments and environment; the password travels in the environment, never in arguments."""
     parts = environment.libpq_variables(prepared.database_url)
     server = EmbeddedPostgres(home=prepared.home)
-    program = (
-        "psql" if os.environ.get("MEVA_DATABASE_URL") else str(server.ensure_running().bindir / "psql")
-    )
+    program = "psql" if os.environ.get("MEVA_DATABASE_URL") else str(server.ensure_running().bindir / "psql")
     return program, ["psql", *arguments], {**os.environ, **parts}
 
 

@@ -3,6 +3,7 @@
 Every step is a real Dagster run on the real instance, so the web interface shows afterwards what happened here.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def tell(size: int) -> None:
         _full_sync(demo, before, size)
         _incremental_sync(demo, yesterday)
         _bad_day(demo, yesterday)
-        _rollback(demo, yesterday)
+        _rollback(demo)
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Look at it with: make ui   ·   query it with: make psql")
 
 
@@ -89,10 +90,12 @@ def _full_sync(demo: Demo, day: date, size: int) -> None:
     demo.world(day=day.isoformat())
     with _step(f"full sync of {day}: {size:,} devices over HTTP") as report:
         _demand(demo.job("aed_full_sync", day=day), "the full sync failed")
-        _, received, inserted, updated, unchanged, quarantined, live, *_, seconds, size_bytes = demo.ask(_REGISTRY_FIGURES)
+        _, received, inserted, updated, unchanged, quarantined, live, *_, seconds, size_bytes = demo.ask(
+            _REGISTRY_FIGURES
+        )
         report(
-            f"{received:,} received ({_mb(size_bytes)}): {inserted:,} new, {updated:,} changed, {unchanged:,} unchanged, "
-            f"{quarantined:,} in quarantine; {live:,} devices live; {seconds:.1f} s (design: 30 min)"
+            f"{received:,} received ({_mb(size_bytes)}): {inserted:,} new, {updated:,} changed, "
+            f"{unchanged:,} unchanged, {quarantined:,} in quarantine; {live:,} devices live; {seconds:.1f} s (design: 30 min)"
         )
 
 
@@ -119,13 +122,13 @@ def _bad_day(demo: Demo, day: date) -> None:
     demo.world(mutation="none")
 
 
-def _rollback(demo: Demo, day: date) -> None:
+def _rollback(demo: Demo) -> None:
     (token, *_) = demo.ask("SELECT max(token) FROM ops.sync_runs WHERE status = 'published'")
     after = demo.ask(_DIGEST)
     with _step(f"rollback of sync {token}, then rollback of the rollback") as report:
         for target in (token, None):
             chosen = target or demo.ask("SELECT max(token) FROM ops.sync_runs WHERE status = 'published'")[0]
-            config = '{"ops": {"roll_back_sync": {"config": {"token": %d, "dry_run": false}}}}' % chosen
+            config = json.dumps({"ops": {"roll_back_sync": {"config": {"token": chosen, "dry_run": False}}}})
             _demand(demo.job("aed_rollback", run_config=config), "the rollback failed")
             is_same = demo.ask(_DIGEST) == after
             report("registry as before the sync" if target else "registry as after the sync, byte for byte")

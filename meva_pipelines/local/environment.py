@@ -101,7 +101,16 @@ class Sandbox:
 def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator[Sandbox]:
     """Lend a sandbox registry in a process of its own, for whoever has no service key."""
     key_file = folder / "sandbox-service-key"
-    command = [sys.executable, "-m", "meva_pipelines.sandbox", "--port", "0", "--size", str(size), "--no-limits"]
+    command = [
+        sys.executable,
+        "-m",
+        "meva_pipelines.sandbox",
+        "--port",
+        "0",
+        "--size",
+        str(size),
+        "--no-limits",
+    ]
     with (folder / "sandbox.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--service-key-file", str(key_file)], cwd=PROJECT, stdout=subprocess.PIPE, stderr=log

@@ -77,7 +77,12 @@ def _unique(column: str) -> Expectation:
     return Expectation(f"{column}_occurs_once", "ExpectColumnValuesToBeUnique", {"column": column})
 
 
-_RESOLVED = [NameStatus.CURRENT.value, NameStatus.LEGACY.value, NameStatus.EARLY.value, NameStatus.AMBIGUOUS.value]
+_RESOLVED = [
+    NameStatus.CURRENT.value,
+    NameStatus.LEGACY.value,
+    NameStatus.EARLY.value,
+    NameStatus.AMBIGUOUS.value,
+]
 
 AED_FORMAT = Suite(
     "records_keep_the_contract",
@@ -108,7 +113,9 @@ AED_BUSINESS = Suite(
         _between("latitudes_lie_in_korea", "latitude", KOREA_BOX.south, KOREA_BOX.north),
         _between("longitudes_lie_in_korea", "longitude", KOREA_BOX.west, KOREA_BOX.east),
         Expectation(
-            "regions_exist_on_the_day", "ExpectColumnValuesToBeInSet", {"column": "region_status", "value_set": _RESOLVED}
+            "regions_exist_on_the_day",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "region_status", "value_set": _RESOLVED},
         ),
         _given("region_code"),
         Expectation(
@@ -157,9 +164,7 @@ AED_DRIFT = Suite(
         _between("places_do_not_vanish", "no_position_drift_pct", None, 5.0),
         _between("makers_do_not_vanish", "no_manufacturer_drift_pct", None, 5.0),
         _between("few_records_are_quarantined", "quarantined_pct", None, 5.0),
-        _between(
-            "health_centers_are_known", "unknown_health_centers_pct", None, 20.0, Severity.WARNING
-        ),
+        _between("health_centers_are_known", "unknown_health_centers_pct", None, 20.0, Severity.WARNING),
     ),
 )
 

@@ -180,11 +180,7 @@ class EgenSession:
         endpoint = self._contract.endpoint
         if not districts:
             may_be_empty = bool(incremental)
-            return {
-                NATION: self._fetch_set(
-                    NATION, endpoint.full, incremental, may_be_empty=may_be_empty, store=store
-                )
-            }
+            return {NATION: self._fetch_set(NATION, endpoint.full, incremental, may_be_empty=may_be_empty, store=store)}
         if endpoint.district is None:
             raise Refused(f"{self._contract.name} cannot be asked for single districts: fetch the whole set")
         scopes: dict[str, paging.Complete] = {}
@@ -192,13 +188,9 @@ class EgenSession:
             named = zip(endpoint.district_parameters, (sido, gugun), strict=True)
             parameters = tuple((name, value) for name, value in named if value) + incremental
             scope = f"{sido}/{gugun}"
-            scopes[scope] = self._fetch_set(
-                scope, endpoint.district, parameters, may_be_empty=True, store=store
-            )
+            scopes[scope] = self._fetch_set(scope, endpoint.district, parameters, may_be_empty=True, store=store)
         if len(scopes) > 1 and not incremental and not any(found.total for found in scopes.values()):
-            raise Incomplete(
-                f"all {len(scopes)} districts are empty, which is never believed; look at the source"
-            )
+            raise Incomplete(f"all {len(scopes)} districts are empty, which is never believed; look at the source")
         return scopes
 
     def _fetch_set(
@@ -248,9 +240,7 @@ class EgenSession:
                 raise Incomplete("the conversation ended without a verdict")
             query = following
 
-    def _parameters(
-        self, given: tuple[tuple[str, str], ...], query: paging.PageQuery
-    ) -> list[tuple[str, str]]:
+    def _parameters(self, given: tuple[tuple[str, str], ...], query: paging.PageQuery) -> list[tuple[str, str]]:
         names = self._contract.paging
         pages = [(names.page, str(query.number)), (names.size, str(query.size))]
         return [*self._contract.endpoint.parameters, *given, *pages]
@@ -300,9 +290,7 @@ class EgenSource(dg.ConfigurableResource[None]):
         description="Bearer token issued beforehand",
         json_schema_extra={"dagster__is_secret": True},
     )
-    page_size: int | None = Field(
-        default=None, ge=1, description="Rows per page; the contract's default if unset"
-    )
+    page_size: int | None = Field(default=None, ge=1, description="Rows per page; the contract's default if unset")
     connect_timeout_s: float = Field(default=10.0, gt=0, description="Time to connect, seconds")
     read_timeout_s: float = Field(default=60.0, gt=0, description="Longest silence of the server, seconds")
     budget_s: float = Field(default=1500.0, gt=0, description="Wall-clock time of a whole fetch, seconds")
@@ -328,9 +316,7 @@ class EgenSource(dg.ConfigurableResource[None]):
         contract = reference.contract(self.dialect)
         page_size = self.page_size or contract.paging.default_size
         if page_size > contract.paging.max_size:
-            raise Refused(
-                f"{contract.name} gives at most {contract.paging.max_size} rows per page, not {page_size}"
-            )
+            raise Refused(f"{contract.name} gives at most {contract.paging.max_size} rows per page, not {page_size}")
         settings = Settings(
             base_url=self.base_url,
             service_key=self.service_key,

@@ -36,9 +36,7 @@ _AGAIN = (Kind.RETRY, Kind.BACK_OFF)
 _BASE_URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 _ENCODED_KEY = re.compile(r"(?:[A-Za-z0-9._~+/=-]|%[0-9A-Fa-f]{2})+")
 _TOKEN_BYTES = 65_536
-_BUDGET_SPENT = Verdict(
-    Kind.FAIL, "BUDGET_SPENT", "the answers came too slowly for the time budget: try later"
-)
+_BUDGET_SPENT = Verdict(Kind.FAIL, "BUDGET_SPENT", "the answers came too slowly for the time budget: try later")
 _LATER = "the source or the way to it has trouble: try again later"
 
 
@@ -256,13 +254,9 @@ class Line:
             return Reply(Verdict(Kind.FATAL, "TOO_LARGE", str(error)))
 
     def _read(self, response: httpx.Response) -> Reply:
-        retry_after_s = egen_verdicts.retry_after_s(
-            response.headers.get("Retry-After"), now=datetime.now(UTC)
-        )
+        retry_after_s = egen_verdicts.retry_after_s(response.headers.get("Retry-After"), now=datetime.now(UTC))
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        inflater = Inflater(
-            "gzip" if encoding == "x-gzip" else encoding, max_bytes=self._settings.max_page_bytes
-        )
+        inflater = Inflater("gzip" if encoding == "x-gzip" else encoding, max_bytes=self._settings.max_page_bytes)
         try:
             for chunk in response.iter_raw():
                 inflater.feed(chunk)
@@ -341,9 +335,7 @@ def encoded_key(key: str) -> str:
 def _refuse_unusable(settings: Settings, contract: Contract) -> None:
     """Raise Refused before anything is sent, without repeating a value that may be secret."""
     if not _BASE_URL.fullmatch(settings.base_url):
-        raise Refused(
-            "the base URL of the registry is not http(s)://host/path without query; set MEVA_EGEN_BASE_URL"
-        )
+        raise Refused("the base URL of the registry is not http(s)://host/path without query; set MEVA_EGEN_BASE_URL")
     key = settings.service_key.strip()
     if settings.client_id and contract.auth.token_path is None:
         raise Refused(f"{contract.name} does not offer OAuth2: set a service key instead of a client id")
@@ -351,13 +343,9 @@ def _refuse_unusable(settings: Settings, contract: Contract) -> None:
         raise Refused(f"{contract.name} needs a service key: set MEVA_EGEN_SERVICE_KEY")
     secrets = (key, settings.client_id, settings.client_secret, settings.token)
     if not all(secret.isascii() and secret.isprintable() for secret in secrets):
-        raise Refused(
-            f"a credential of {contract.name} holds characters that no credential has: copy it again"
-        )
+        raise Refused(f"a credential of {contract.name} holds characters that no credential has: copy it again")
     if contract.auth.place is KeyPlace.QUERY and "%" in key and not _ENCODED_KEY.fullmatch(key):
-        raise Refused(
-            f"the service key of {contract.name} is neither an encoding nor a decoding key: copy it again"
-        )
+        raise Refused(f"the service key of {contract.name} is neither an encoding nor a decoding key: copy it again")
 
 
 def _of_transport(error: httpx.TransportError | httpx.InvalidURL) -> Verdict:

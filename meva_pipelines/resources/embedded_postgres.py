@@ -137,9 +137,7 @@ class EmbeddedPostgres:
             with locked(self._folder / "lock", timeout_s=patience):
                 yield
         except PermissionError as denied:
-            message = (
-                f"{denied.filename} is denied to uid {os.geteuid()}; the owner of {self.home} may use it"
-            )
+            message = f"{denied.filename} is denied to uid {os.geteuid()}; the owner of {self.home} may use it"
             raise Refused(message) from denied
 
     def _place(self) -> Cluster:
@@ -148,16 +146,12 @@ class EmbeddedPostgres:
         if os.geteuid() != 0:
             data = folder / "data"
             if data.exists() and data.stat().st_uid != os.geteuid():
-                raise Refused(
-                    f"{data} belongs to uid {data.stat().st_uid}: start its server as that user or as root"
-                )
+                raise Refused(f"{data} belongs to uid {data.stat().st_uid}: start its server as that user or as root")
             return Cluster(folder, Account.caller())
         account = Account.unprivileged(owner_of=folder / "data")
         if (folder / "data").exists() or folder != self._folder:
             if not account.reaches(folder):
-                raise Refused(
-                    f"{folder} is out of reach for uid {account.uid}, the account of its PostgreSQL"
-                )
+                raise Refused(f"{folder} is out of reach for uid {account.uid}, the account of its PostgreSQL")
             return Cluster(folder, account)
         if account.can_own_in(folder):
             return Cluster(folder, account)
@@ -303,9 +297,7 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except PermissionError as denied:
-        raise Refused(
-            f"{path} cannot be read by uid {os.geteuid()}; only its owner uses this server"
-        ) from denied
+        raise Refused(f"{path} cannot be read by uid {os.geteuid()}; only its owner uses this server") from denied
 
 
 def _free_port(wish: int | None) -> int:

@@ -72,15 +72,14 @@ class Fetch:
     outcome: str
 
 
-_ATTEMPT = sql.SQL(
-    "token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at"
-)
+_ATTEMPT = sql.SQL("token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at")
 _FETCH = sql.SQL(
-    "id, subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot, rows, bytes, received_at, as_of, outcome"
+    "id, subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot, rows, bytes, received_at,"
+    " as_of, outcome"
 )
 
 
-def open_attempt(  
+def open_attempt(
     connection: psycopg.Connection,
     *,
     subject: str,
@@ -226,7 +225,7 @@ def reject(connection: psycopg.Connection, attempt: Attempt, message: str) -> No
     _tell(connection, attempt, Status.REJECTED, message)
 
 
-def announce(  
+def announce(
     connection: psycopg.Connection,
     *,
     incident: str,
@@ -243,7 +242,7 @@ def announce(
     )
 
 
-def take(  
+def take(
     connection: psycopg.Connection,
     attempt: Attempt,
     *,
@@ -347,7 +346,7 @@ def published_watermark(connection: psycopg.Connection, *, subject: str, source:
     return None if row is None else row[0]
 
 
-def store_verdict(  
+def store_verdict(
     connection: psycopg.Connection,
     token: int,
     *,
@@ -365,22 +364,25 @@ def store_verdict(
     )
 
 
-def demand_verdicts(
-    connection: psycopg.Connection, attempt: Attempt, *, digest: str, suites: tuple[str, ...]
-) -> None:
+def demand_verdicts(connection: psycopg.Connection, attempt: Attempt, *, digest: str, suites: tuple[str, ...]) -> None:
     """Refuse a batch that was not judged, judged on other rows, or judged and failed.
 
     Raises:
         Rejected: naming the suites at fault.
     """
     rows = connection.execute(
-        "SELECT suite, is_passed, digest = %s FROM ops.audit_verdicts WHERE token = %s", [digest, attempt.token]
+        "SELECT suite, is_passed, digest = %s FROM ops.audit_verdicts WHERE token = %s",
+        [digest, attempt.token],
     ).fetchall()
     said = {suite: (is_passed, is_same) for suite, is_passed, is_same in rows}
     unjudged = sorted(suite for suite in suites if suite not in said)
     failed = sorted(suite for suite in suites if suite in said and not said[suite][0])
     stale = sorted(suite for suite in suites if suite in said and not said[suite][1])
-    for problem, names in (("was not judged by", unjudged), ("failed", failed), ("changed since it was judged by", stale)):
+    for problem, names in (
+        ("was not judged by", unjudged),
+        ("failed", failed),
+        ("changed since it was judged by", stale),
+    ):
         if names:
             raise Rejected(
                 f"batch {attempt.token} for {attempt.subject} {problem}: {', '.join(names)}. Nothing was published. "

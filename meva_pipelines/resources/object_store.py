@@ -54,7 +54,10 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
             Unavailable: it is not there, or the store does not answer.
         """
         filesystem, root = self._open()
-        with _explained("read", key), filesystem.open_input_stream(_inside(root, key), compression=None) as stream:
+        with (
+            _explained("read", key),
+            filesystem.open_input_stream(_inside(root, key), compression=None) as stream,
+        ):
             return bytes(stream.read())
 
     def uri(self, key: str) -> str:
@@ -94,7 +97,7 @@ def _write_locally(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

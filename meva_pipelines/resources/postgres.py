@@ -39,9 +39,9 @@ class Postgres(dg.ConfigurableResource["Postgres"]):
             )
         return EmbeddedPostgres(home=Path(self.home)).ensure_running().url("meva")
 
-    def reading_url(self, role: Role) -> str:
-        """Return a SQLAlchemy URL whose sessions start read-only in `role`, for a library that connects by itself."""
-        options = f"-c role={role.value} -c default_transaction_read_only=on"
+    def reading_url(self, role: Role, *, schema: str = "pg_catalog") -> str:
+        """Return a SQLAlchemy URL for a library that connects by itself: read-only, in `role`, names from `schema`."""
+        options = f"-c role={role.value} -c search_path={schema} -c default_transaction_read_only=on"
         url = make_url(migrate.sqlalchemy_url(self.dsn())).update_query_dict({"options": options})
         return url.render_as_string(hide_password=False)
 

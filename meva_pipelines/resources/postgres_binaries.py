@@ -97,9 +97,7 @@ class Account:
         ours but `keep_fds`. The words of the command are positional parameters, which no shell parses.
         """
         script = '"$@" </dev/null >>"$0" 2>&1 &'
-        done = self.run(
-            ["/bin/sh", "-c", script, str(log), *argv], timeout_s=_PROBE_TIMEOUT_S, keep_fds=keep_fds
-        )
+        done = self.run(["/bin/sh", "-c", script, str(log), *argv], timeout_s=_PROBE_TIMEOUT_S, keep_fds=keep_fds)
         if done.returncode:
             raise Unavailable(f"{argv[0]} could not be started: {done.stderr.strip()}")
 
@@ -155,9 +153,7 @@ class Binaries:
         if account.can_run(self.bindir):
             return self.bindir
         if self.package is None:
-            raise Refused(
-                f"the programs in {self.bindir} cannot be run by the account with uid {account.uid}"
-            )
+            raise Refused(f"the programs in {self.bindir} cannot be run by the account with uid {account.uid}")
         made = (self.bindir / "postgres").stat()
         mark = hashlib.sha256(f"{self.bindir}:{made.st_mtime_ns}:{made.st_size}".encode()).hexdigest()[:12]
         home = copies / f"binaries-{self.major}-{mark}"
@@ -168,9 +164,7 @@ class Binaries:
             shutil.rmtree(old)
         _copy_wheel(self.bindir.parent, copies / f"{home.name}.partial").rename(home)
         if not account.can_run(bindir):
-            raise Refused(
-                f"the copied programs in {bindir} cannot be run by the account with uid {account.uid}"
-            )
+            raise Refused(f"the copied programs in {bindir} cannot be run by the account with uid {account.uid}")
         return bindir
 
 

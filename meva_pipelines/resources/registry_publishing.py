@@ -1,4 +1,4 @@
-"""Publication and rollback of registry batches: the statements that run inside the publishing transaction.
+"""Publication of registry batches: the statements that run inside the publishing transaction.
 
 Whether they may run is decided in `publishing`; what is staged, in `registry_staging`. Every changed row leaves
 its before-image in `aed.aed_history`, which is what a rollback restores.
@@ -18,7 +18,6 @@ from meva_pipelines.resources import failpoints, ledger
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.registry_staging import REGION_COLUMNS, Batch, declared_type
 from meva_pipelines.schema.aed import IMAGE_COLUMNS, SOURCED_COLUMNS
-from meva_pipelines.schema.roles import Role
 
 ABSENCE_IS_SUSPICIOUS_AFTER_DAYS = 7
 
@@ -39,104 +38,7 @@ class Published:
         return asdict(self)
 
 
-def profile(
-    connection: psycopg.Connection, batch: Batch, *, is_snapshot: bool, sido_groups: Mapping[str, str]
-) -> None:
-    """Measure what readers would see after publication beside what they see now, into the batch's profile table.
-
-    One row per sido (code valid on the day, so that a rename is no change) and one for `all`. `is_snapshot` tells
-    that a device that was not received is gone from the source. Shares and drifts are in percent, and 0 where ten
-    rows or fewer are concerned: a district with seven devices must not stop the country.
-    """
-    seen_only = (
-        sql.SQL("AND EXISTS (SELECT FROM {} AS s WHERE s.source_id = p.source_id)").format(batch.seen)
-        if is_snapshot
-        else sql.SQL("")
-    )
-    connection.execute("SET LOCAL jit = off")
-    connection.execute(sql.SQL("ANALYZE {}, {}").format(batch.records, batch.seen))
-    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(batch.profile))
-    connection.execute(
-        sql.SQL(_PROFILE).format(
-            profile=batch.profile,
-            records=batch.records,
-            seen=batch.seen,
-            rejected=batch.rejected,
-            seen_only=seen_only,
-            source=sql.Literal(batch.attempt.source),
-            old=sql.Literal(list(sido_groups)),
-            new=sql.Literal(list(sido_groups.values())),
-        )
-    )
-    connection.commit()
-
-
-_PROFILE = """
-CREATE TABLE {profile} AS
-WITH p AS (
-  SELECT source_id, sido_code, latitude IS NULL AS no_coordinates, installation_address !~ '[0-9]' AS no_number,
-    installation_position IS NULL AS no_position, manufacturer IS NULL AS no_manufacturer
-  FROM aed.aed_data WHERE source = {source} AND data_status <> 'deleted'
-), n AS (
-  SELECT source_id, sido_code, latitude IS NULL AS no_coordinates, installation_address !~ '[0-9]' AS no_number,
-    installation_position IS NULL AS no_position, manufacturer IS NULL AS no_manufacturer
-  FROM {records}
-), both_sides AS (
-  SELECT true AS is_published, p.* FROM p
-  UNION ALL SELECT false, n.* FROM n
-  UNION ALL SELECT false, p.* FROM p
-    WHERE NOT EXISTS (SELECT FROM {records} AS r WHERE r.source_id = p.source_id) {seen_only}
-), measured AS (
-  SELECT coalesce(g.new, b.sido_code, '-') AS scope, b.* FROM both_sides AS b
-  LEFT JOIN unnest({old}::text[], {new}::text[]) AS g(old, new) ON g.old = b.sido_code
-), counted AS (
-  SELECT CASE WHEN GROUPING(scope) = 1 THEN 'all' ELSE scope END AS scope,
-    count(*) FILTER (WHERE is_published) AS published_rows,
-    count(*) FILTER (WHERE NOT is_published) AS candidate_rows,
-    count(*) FILTER (WHERE is_published AND no_coordinates) AS published_no_coordinates,
-    count(*) FILTER (WHERE NOT is_published AND no_coordinates) AS candidate_no_coordinates,
-    count(*) FILTER (WHERE is_published AND no_number) AS published_no_number,
-    count(*) FILTER (WHERE NOT is_published AND no_number) AS candidate_no_number,
-    count(*) FILTER (WHERE is_published AND no_position) AS published_no_position,
-    count(*) FILTER (WHERE NOT is_published AND no_position) AS candidate_no_position,
-    count(*) FILTER (WHERE is_published AND no_manufacturer) AS published_no_manufacturer,
-    count(*) FILTER (WHERE NOT is_published AND no_manufacturer) AS candidate_no_manufacturer
-  FROM measured GROUP BY GROUPING SETS ((scope), ())
-), batch AS (
-  SELECT (SELECT count(*) FROM {seen}) AS received_rows, (SELECT count(*) FROM {rejected}) AS quarantined_rows,
-    (SELECT count(*) FROM {records} AS r WHERE r.health_center_key IS NOT NULL
-      AND NOT EXISTS (SELECT FROM aed.health_centers AS c WHERE c.key = r.health_center_key)) AS unknown_centers,
-    (SELECT count(health_center_key) FROM {records}) AS named_centers,
-    EXISTS (SELECT FROM aed.health_centers) AS knows_centers
-)
-SELECT scope, published_rows, candidate_rows,
-  CASE WHEN abs(candidate_rows - published_rows) > 10 THEN
-    100.0 * (candidate_rows - published_rows) / nullif(published_rows, 0) ELSE 0 END::float8 AS guarded_change_pct,
-  CASE WHEN candidate_no_coordinates > 10 THEN
-    100.0 * candidate_no_coordinates / nullif(candidate_rows, 0) ELSE 0 END::float8 AS guarded_no_coordinates_pct,
-  CASE WHEN abs(candidate_no_coordinates - published_no_coordinates) > 10 THEN
-    100.0 * candidate_no_coordinates / nullif(candidate_rows, 0) - 100.0 * published_no_coordinates / nullif(published_rows, 0)
-    ELSE 0 END::float8 AS no_coordinates_drift_pct,
-  CASE WHEN abs(candidate_no_number - published_no_number) > 10 THEN
-    100.0 * candidate_no_number / nullif(candidate_rows, 0) - 100.0 * published_no_number / nullif(published_rows, 0)
-    ELSE 0 END::float8 AS no_number_drift_pct,
-  CASE WHEN abs(candidate_no_position - published_no_position) > 10 THEN
-    100.0 * candidate_no_position / nullif(candidate_rows, 0) - 100.0 * published_no_position / nullif(published_rows, 0)
-    ELSE 0 END::float8 AS no_position_drift_pct,
-  CASE WHEN abs(candidate_no_manufacturer - published_no_manufacturer) > 10 THEN
-    100.0 * candidate_no_manufacturer / nullif(candidate_rows, 0) - 100.0 * published_no_manufacturer / nullif(published_rows, 0)
-    ELSE 0 END::float8 AS no_manufacturer_drift_pct,
-  CASE WHEN scope = 'all' THEN received_rows END AS received_rows,
-  CASE WHEN scope = 'all' THEN quarantined_rows END AS quarantined_rows,
-  CASE WHEN scope = 'all' AND quarantined_rows > 10 THEN
-    100.0 * quarantined_rows / received_rows END::float8 AS quarantined_pct,
-  CASE WHEN scope = 'all' AND knows_centers AND unknown_centers > 10 THEN
-    100.0 * unknown_centers / nullif(named_centers, 0) END::float8 AS unknown_health_centers_pct
-FROM counted CROSS JOIN batch
-"""
-
-
-def publish(  # noqa: PLR0913 - each argument is a decision of the caller
+def publish(
     connection: psycopg.Connection,
     batch: Batch,
     *,
@@ -224,20 +126,27 @@ def record(connection: psycopg.Connection, batch: Batch, published: Published) -
 
 def figures(connection: psycopg.Connection, token: int) -> dict[str, int]:
     """Return the row counts of an attempt, as its ledger row tells them."""
-    names = ("received_rows", "inserted_rows", "updated_rows", "unchanged_rows", "quarantined_rows", "missing_rows", "live_rows")
+    names = (
+        "received_rows",
+        "inserted_rows",
+        "updated_rows",
+        "unchanged_rows",
+        "quarantined_rows",
+        "missing_rows",
+        "live_rows",
+    )
     row = connection.execute(
-        sql.SQL("SELECT {} FROM ops.sync_runs WHERE token = %s").format(_listed(names)), [token]
+        sql.SQL("SELECT {} FROM ops.sync_runs WHERE token = %s").format(listed(names)), [token]
     ).fetchone()
     return {name: int(count or 0) for name, count in zip(names, row or (0,) * len(names), strict=True)}
 
 
-def live_counts(
-    connection: psycopg.Connection, source: str, sido_groups: Mapping[str, str]
-) -> dict[str, int]:
+def live_counts(connection: psycopg.Connection, source: str, sido_groups: Mapping[str, str]) -> dict[str, int]:
     """Count the active devices of a source per sido (net of renames) and in `all`."""
     counts = {"all": 0}
     for sido, count in connection.execute(
-        "SELECT sido_code, count(*) FROM aed.aed_data WHERE source = %s AND data_status = 'active' GROUP BY 1", [source]
+        "SELECT sido_code, count(*) FROM aed.aed_data WHERE source = %s AND data_status = 'active' GROUP BY 1",
+        [source],
     ):
         group = sido_groups.get(sido, sido or "-")
         counts[group] = counts.get(group, 0) + count
@@ -262,7 +171,7 @@ _PLACE_COLUMNS = frozenset({"sido", "gugun", "installation_address"})
 _WITHOUT_REGION = "regexp_replace({}.installation_address, '^\\S+ +\\S+ +', '')"
 
 
-def _listed(columns: Sequence[str], prefix: str = "") -> sql.Composed:
+def listed(columns: Sequence[str], prefix: str = "") -> sql.Composed:
     return sql.SQL(", ").join(
         sql.SQL("{}.{}").format(sql.SQL(prefix), sql.Identifier(name)) if prefix else sql.Identifier(name)
         for name in columns
@@ -282,7 +191,7 @@ def _write_history(connection: psycopg.Connection, batch: Batch, now: datetime) 
         " AND {} IS NOT DISTINCT FROM {}"
     ).format(
         sql.SQL(", ").join(_cast(name) for name in same),
-        _listed(same, "d"),
+        listed(same, "d"),
         sql.SQL(_WITHOUT_REGION.format("r")),
         sql.SQL(_WITHOUT_REGION.format("d")),
     )
@@ -294,8 +203,8 @@ def _write_history(connection: psycopg.Connection, batch: Batch, now: datetime) 
             " WHERE d.source = %s AND {newer} RETURNING change)"
             " SELECT count(*) FILTER (WHERE change = 'updated'), count(*) FILTER (WHERE change = 'renamed') FROM images"
         ).format(
-            image=_listed(IMAGE_COLUMNS),
-            current=_listed(IMAGE_COLUMNS, "d"),
+            image=listed(IMAGE_COLUMNS),
+            current=listed(IMAGE_COLUMNS, "d"),
             is_rename=is_rename,
             records=batch.records,
             newer=_NEWER.format(r=sql.SQL("r")),
@@ -326,7 +235,7 @@ def _upsert(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
             "INSERT INTO aed.aed_data AS d ({names}) SELECT {values} FROM {records} AS r"
             " ON CONFLICT (source, source_id) DO UPDATE SET {changes} WHERE {newer}"
         ).format(
-            names=_listed((*carried, *fresh, *new_only)),
+            names=listed((*carried, *fresh, *new_only)),
             values=sql.SQL(", ").join([*(_cast(name) for name in carried), *fresh.values(), *new_only.values()]),
             records=batch.records,
             changes=sql.SQL(", ").join(
@@ -345,11 +254,11 @@ def _mark_reappeared(connection: psycopg.Connection, batch: Batch, now: datetime
         now,
         change="reappeared",
         condition=sql.SQL(
-            "d.data_status <> 'active'"
-            " AND EXISTS (SELECT FROM {} AS s WHERE s.source_id = d.source_id)"
+            "d.data_status <> 'active' AND EXISTS (SELECT FROM {} AS s WHERE s.source_id = d.source_id)"
         ).format(batch.seen),
         changes=sql.SQL(
-            "data_status = 'active', last_seen_date = NULL, consecutive_missing_days = 0, deletion_suspected_date = NULL"
+            "data_status = 'active', last_seen_date = NULL, consecutive_missing_days = 0,"
+            " deletion_suspected_date = NULL"
         ),
     )
 
@@ -377,7 +286,7 @@ def _mark_missing(connection: psycopg.Connection, batch: Batch, now: datetime, l
     )
 
 
-def _change_status(  # noqa: PLR0913 - one statement in two halves
+def _change_status(
     connection: psycopg.Connection,
     batch: Batch,
     now: datetime,
@@ -395,8 +304,8 @@ def _change_status(  # noqa: PLR0913 - one statement in two halves
             " UPDATE aed.aed_data AS d SET {changes}, sync_batch_id = {token}, updated_at = {now}"
             " FROM images WHERE d.source = {source} AND d.source_id = images.source_id"
         ).format(
-            image=_listed(IMAGE_COLUMNS),
-            current=_listed(IMAGE_COLUMNS, "d"),
+            image=listed(IMAGE_COLUMNS),
+            current=listed(IMAGE_COLUMNS, "d"),
             token=sql.Literal(batch.attempt.token),
             change=sql.Literal(change),
             now=sql.Literal(now),
@@ -406,100 +315,3 @@ def _change_status(  # noqa: PLR0913 - one statement in two halves
         )
     )
     return cursor.rowcount
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What a rollback changed: rows put back to their before-image, rows taken out, rows put in again."""
-
-    restored_rows: int
-    removed_rows: int
-    reinserted_rows: int
-
-
-def roll_back(connection: psycopg.Connection, *, source: str, target: int, token: int, now: datetime) -> Undone:
-    """Undo a published run byte for byte, leaving the images by which the rollback itself can be undone.
-
-    Runs inside `publishing.locked`. `target` must be one of `guards.undoable`.
-    """
-    values = {"image": _listed(IMAGE_COLUMNS), "current": _listed(IMAGE_COLUMNS, "d"), "before": _listed(IMAGE_COLUMNS, "h")}
-    arguments = {"source": source, "target": target, "token": token, "now": now}
-    connection.execute(sql.SQL(_KEEP_CURRENT).format(**values), arguments)
-    removed = _remove(connection, arguments)
-    updated = sql.SQL(", ").join(
-        sql.SQL("{0} = h.{0}").format(sql.Identifier(name)) for name in IMAGE_COLUMNS if name != "id"
-    )
-    restored = connection.execute(sql.SQL(_RESTORE).format(changes=updated), arguments).rowcount
-    reinserted = connection.execute(sql.SQL(_REINSERT).format(**values), arguments).rowcount
-    failpoints.reach(Point.ROLLBACK_AFTER_RESTORE)
-    return Undone(restored, removed, reinserted)
-
-
-def _remove(connection: psycopg.Connection, arguments: Mapping[str, object]) -> int:
-    """Take out the rows that the target put in: the one delete on a hot table, and so under the archiver's role."""
-    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(Role.ARCHIVER)))
-    removed = connection.execute(_REMOVE, arguments).rowcount
-    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(Role.WRITER)))
-    return removed
-
-
-_KEEP_CURRENT = """
-INSERT INTO aed.aed_history (token, change, valid_from, valid_to, {image})
-SELECT %(token)s, CASE WHEN h.token IS NULL OR h.change = 'reinserted' THEN 'removed' ELSE 'rolled_back' END,
-  d.updated_at, %(now)s, {current}
-FROM aed.aed_data AS d
-LEFT JOIN aed.aed_history AS h ON h.token = %(target)s AND h.source = d.source AND h.source_id = d.source_id
-WHERE d.source = %(source)s AND (h.token IS NOT NULL OR d.sync_batch_id = %(target)s)
-"""
-
-_REMOVE = """
-DELETE FROM aed.aed_data AS d USING aed.aed_history AS mine
-WHERE mine.token = %(token)s AND mine.change = 'removed' AND d.source = mine.source AND d.source_id = mine.source_id
-"""
-
-_RESTORE = """
-UPDATE aed.aed_data AS d SET {changes} FROM aed.aed_history AS h
-WHERE h.token = %(target)s AND h.change <> 'reinserted' AND d.source = h.source AND d.source_id = h.source_id
-"""
-
-_REINSERT = """
-WITH gone AS (
-  SELECT h.* FROM aed.aed_history AS h WHERE h.token = %(target)s AND h.change = 'removed'
-), mark AS (
-  INSERT INTO aed.aed_history (token, change, valid_from, valid_to, {image})
-  SELECT %(token)s, 'reinserted', %(now)s, %(now)s, {before} FROM gone AS h
-)
-INSERT INTO aed.aed_data ({image}) OVERRIDING SYSTEM VALUE SELECT {before} FROM gone AS h
-"""
-
-
-def touched(connection: psycopg.Connection, *, source: str, target: int) -> int:
-    """Count the rows that rolling a run back would change."""
-    row = connection.execute(
-        "SELECT count(*) FROM (SELECT source_id FROM aed.aed_data WHERE source = %s AND sync_batch_id = %s"
-        " UNION SELECT source_id FROM aed.aed_history WHERE source = %s AND token = %s) AS keys",
-        [source, target, source, target],
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def undoable_runs(connection: psycopg.Connection, *, subject: str, source: str) -> frozenset[int]:
-    """Return the tokens of the published runs that may be rolled back now."""
-    runs = connection.execute(
-        "SELECT token, target_token FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
-        " ORDER BY token",
-        [subject, source],
-    ).fetchall()
-    return guards.undoable(dict(runs))
-
-
-def table_digest(connection: psycopg.Connection, *, source: str) -> str:
-    """Return an order-independent digest of every stored byte of a source's published rows."""
-    row = connection.execute(
-        sql.SQL(
-            "SELECT count(*) || ':' || coalesce(sum(hash_record_extended(ROW({}), 0)), 0)"
-            " FROM aed.aed_data AS d WHERE source = %s"
-        ).format(_listed(IMAGE_COLUMNS, "d")),
-        [source],
-    ).fetchone()
-    return "" if row is None else str(row[0])

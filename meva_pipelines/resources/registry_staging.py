@@ -15,7 +15,6 @@ import numpy.typing as npt
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
-from sqlalchemy.dialects import postgresql
 
 from meva_pipelines.domain import aed as records
 from meva_pipelines.domain.aed import Mapped, Page, Rejection
@@ -23,6 +22,7 @@ from meva_pipelines.resources import failpoints
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.schema.aed import AED_DATA, SOURCED_COLUMNS
+from meva_pipelines.schema.base import sql_type
 from meva_pipelines.schema.roles import STAGING_SCHEMA
 
 REGION_COLUMNS = ("region_code", "sido_code", "region_status", "health_center_key")
@@ -184,9 +184,7 @@ def _published_digests(connection: psycopg.Connection, source: str) -> _Digests:
     return _Digests(pairs["high"][order], pairs["low"][order])
 
 
-def _copy_page(
-    connection: psycopg.Connection, batch: Batch, page: Page, changed: Sequence[int], typed: Mapped
-) -> None:
+def _copy_page(connection: psycopg.Connection, batch: Batch, page: Page, changed: Sequence[int], typed: Mapped) -> None:
     with connection.cursor() as cursor:
         if typed.rows:
             with cursor.copy(_copy(batch.records, STAGED_COLUMNS)) as copy:
@@ -202,9 +200,7 @@ def _copy_page(
     connection.commit()
 
 
-def _insert_rejections(
-    cursor: psycopg.Cursor, batch: Batch, rejections: Iterable[Rejection]
-) -> None:
+def _insert_rejections(cursor: psycopg.Cursor, batch: Batch, rejections: Iterable[Rejection]) -> None:
     cursor.executemany(
         sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s)").format(batch.rejected),
         [(r.page, r.line, r.source_id, r.rule, r.field, r.reason) for r in rejections],
@@ -242,7 +238,7 @@ def _reject_copies(cursor: psycopg.Cursor, batch: Batch) -> None:
     ).fetchall()
     groups: dict[str, list[tuple[int, int, bytes, object]]] = {}
     for key, *copy in copies:
-        groups.setdefault(key, []).append(tuple(copy))  # type: ignore[arg-type]
+        groups.setdefault(key, []).append(tuple(copy))
     for key, group in groups.items():
         if len(group) == 1:
             continue
@@ -274,17 +270,14 @@ def _reject_broken(cursor: psycopg.Cursor, batch: Batch, rules: Sequence[RowRule
     )
 
 
-def quarantine(
-    connection: psycopg.Connection, batch: Batch, *, fetch_id: str, page_at: Callable[[int], Page]
-) -> int:
+def quarantine(connection: psycopg.Connection, batch: Batch, *, fetch_id: str, page_at: Callable[[int], Page]) -> int:
     """Write every rejected record to `aed.quarantine` as it was received. Returns how many.
 
     `page_at` decodes a page of the batch again. A record that already waits for the same reason is counted once
     more, not stored twice; staging the batch again changes nothing.
     """
     numbers = [
-        row[0]
-        for row in connection.execute(sql.SQL("SELECT DISTINCT page FROM {} ORDER BY 1").format(batch.rejected))
+        row[0] for row in connection.execute(sql.SQL("SELECT DISTINCT page FROM {} ORDER BY 1").format(batch.rejected))
     ]
     copies: Counter[tuple[bytes, str]] = Counter()
     with connection.cursor() as cursor:
@@ -325,7 +318,21 @@ def _quarantine_row(
     copies[digest_of_record, rule] += 1
     payload = Jsonb(records.storable(page.records[line]))
     source = batch.attempt.source
-    return (source, source_id, rule, field, reason, payload, digest_of_record, copy, fetch_id, page.number, line, token, token)
+    return (
+        source,
+        source_id,
+        rule,
+        field,
+        reason,
+        payload,
+        digest_of_record,
+        copy,
+        fetch_id,
+        page.number,
+        line,
+        token,
+        token,
+    )
 
 
 def staged_figures(connection: psycopg.Connection, batch: Batch) -> tuple[int, datetime | None]:
@@ -359,7 +366,7 @@ def _copy(table: sql.Identifier, columns: Sequence[str]) -> sql.Composed:
 
 def declared_type(name: str) -> str:
     """Return the type of a published column as PostgreSQL spells it."""
-    return AED_DATA.columns[name].type.compile(dialect=postgresql.dialect()).lower()
+    return sql_type(AED_DATA.columns[name])
 
 
 def _staging_type(name: str) -> str:
@@ -372,4 +379,3 @@ def _staging_type(name: str) -> str:
 
 def _copy_types() -> list[str]:
     return ["int4", "int4", "text", *(_staging_type(name) for name in STAGED_COLUMNS[3:])]
-

@@ -26,9 +26,7 @@ from meva_pipelines.sandbox.world import World
 @click.option("--port", default=8800, show_default=True, type=click.IntRange(0, 65_535))
 @click.option("--size", default=81_464, show_default=True, type=click.IntRange(1, 900_000))
 @click.option("--seed", default=20_251_028, show_default=True, type=int)
-@click.option(
-    "--day", "moment", type=click.DateTime(["%Y-%m-%d"]), help="Day of the world [default: the first day]."
-)
+@click.option("--day", "moment", type=click.DateTime(["%Y-%m-%d"]), help="Day of the world [default: the first day].")
 @click.option("--service-key-file", type=click.Path(dir_okay=False, path_type=Path), help="File of the key.")
 @click.option("--no-limits", is_flag=True, help="No daily quota and no rate limit.")
 @click.option("--warm", "form", type=click.Choice([f.value for f in Format]), help="Render pages beforehand.")

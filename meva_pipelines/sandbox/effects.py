@@ -239,9 +239,7 @@ _ANSWERS: dict[Fault, Callable[[Rule, datetime], Reply]] = {
     Fault.HTML: _html,
     Fault.EMPTY: lambda _rule, _now: Reply(b"", 200, "application/xml"),
     Fault.BLOCKED: lambda _rule, _now: blocked(),
-    Fault.LOGIN_REDIRECT: lambda rule, _now: Reply(
-        b"", 302, "text/html", {"location": rule.text("location")}
-    ),
+    Fault.LOGIN_REDIRECT: lambda rule, _now: Reply(b"", 302, "text/html", {"location": rule.text("location")}),
 }
 
 

@@ -207,9 +207,7 @@ def pack(body: bytes) -> bytes:
 
 def _write(sheet: Sheet, form: Format) -> bytes:
     if form is Format.EGEN:
-        return wire_egen.page(
-            sheet.items, number=sheet.page, size=sheet.size, total=sheet.total, as_of=sheet.as_of
-        )
+        return wire_egen.page(sheet.items, number=sheet.page, size=sheet.size, total=sheet.total, as_of=sheet.as_of)
     write = wire_data_go_kr.xml if form is Format.XML else wire_data_go_kr.json
     return write(sheet.items, page=sheet.page, rows=sheet.size, total=sheet.total)
 

@@ -196,9 +196,7 @@ class Registry:
         return np.where(numbers <= self.size, changed, np.maximum(changed, self._first_days(numbers)))
 
     def _multiplier(self) -> int:
-        return next(
-            m for m in range(max(1, int(self.size * 0.618)), 2 * self.size + 2) if gcd(m, self.size) == 1
-        )
+        return next(m for m in range(max(1, int(self.size * 0.618)), 2 * self.size + 2) if gcd(m, self.size) == 1)
 
     def _place(self, number: int, ends: tuple[int, ...], multiplier: int) -> tuple[tuple[int, ...], District]:
         """Return the draws of a device's location and its district; every fifth location is shared."""

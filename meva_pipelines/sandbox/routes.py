@@ -233,7 +233,5 @@ def _headers(reply: Reply) -> list[tuple[bytes, bytes]]:
     if reply.content_type is not None:
         headers["content-type"] = reply.content_type
     if not reply.is_chunked:
-        headers["content-length"] = str(
-            len(reply.body) if reply.declared_length is None else reply.declared_length
-        )
+        headers["content-length"] = str(len(reply.body) if reply.declared_length is None else reply.declared_length)
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -146,9 +146,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def running(
-    registry: Registry, *, world: World | None = None, service_key: str | None = None
-) -> Iterator[Running]:
+def running(registry: Registry, *, world: World | None = None, service_key: str | None = None) -> Iterator[Running]:
     """Serve a registry on a free loopback port from a thread until the block ends.
 
     Raises RuntimeError when the server does not start within 10 s.

@@ -60,9 +60,7 @@ class Service:
         reply = effects.instead(rule, now=now)
         if reply is None:
             reply = self._answer(Operation(operation_name), call, rule)
-        return replace(
-            effects.deliver(reply, rule), fault=rule.fault if rule else None, page=page, rows=reply.rows
-        )
+        return replace(effects.deliver(reply, rule), fault=rule.fault if rule else None, page=page, rows=reply.rows)
 
     def _answer(self, operation: Operation, call: Call, rule: Rule | None) -> Reply:
         state = self.world.state
@@ -82,9 +80,7 @@ class Service:
         except _BadParameterError as refused:
             write = wire.json_code if is_json else wire.xml_code
             return Reply(write(refused.code, wire.CODES[refused.code]), 200, content_type)
-        return page_reply(
-            self.library, state, ask, rule, content_type=content_type, is_gzip=call.accepts_gzip
-        )
+        return page_reply(self.library, state, ask, rule, content_type=content_type, is_gzip=call.accepts_gzip)
 
     def _key_refusal(self, call: Call, state: State) -> str | None:
         key = call.parameters.get("serviceKey") or call.parameters.get("ServiceKey")
@@ -95,9 +91,7 @@ class Service:
         return "31" if state.key_expired else None
 
 
-def page_reply(
-    shelf: Library, state: State, ask: Ask, rule: Rule | None, *, content_type: str, is_gzip: bool
-) -> Reply:
+def page_reply(shelf: Library, state: State, ask: Ask, rule: Rule | None, *, content_type: str, is_gzip: bool) -> Reply:
     """Return a page as an answer, compressed on request; a truncated gzip is compressed in any case."""
     fault = rule.fault if rule else None
     headers = {}

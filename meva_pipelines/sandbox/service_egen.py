@@ -68,9 +68,7 @@ class Service:
         page = _whole(call, "page", 1)
         rule = self.faults.take(Operation.AEDS, page)
         reply = _as_json(effects.instead(rule, now=now)) or self._aeds(call, page, rule)
-        return replace(
-            effects.deliver(reply, rule), fault=rule.fault if rule else None, page=page, rows=reply.rows
-        )
+        return replace(effects.deliver(reply, rule), fault=rule.fault if rule else None, page=page, rows=reply.rows)
 
     def token(self, call: Call, *, now: datetime) -> Reply:
         """Return an access token for HTTP basic credentials and grant_type=client_credentials."""

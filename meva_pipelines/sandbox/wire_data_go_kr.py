@@ -141,9 +141,7 @@ def _hours(hours: Hours) -> dict[str, object]:
     for day, opening in named.items():
         if opening is not None:
             fields[f"{day}SttTme"], fields[f"{day}EndTme"] = opening
-    fields.update(
-        zip(("sunFrtYon", "sunScdYon", "sunThiYon", "sunFurYon", "sunFifYon"), hours.sundays, strict=True)
-    )
+    fields.update(zip(("sunFrtYon", "sunScdYon", "sunThiYon", "sunFurYon", "sunFifYon"), hours.sundays, strict=True))
     return fields
 
 
@@ -189,9 +187,7 @@ def _xml_body(items: str, page: int, rows: int, total: int) -> str:
 
 
 def _xml_envelope(code: str, message: str, body: str) -> bytes:
-    header = (
-        f"<header><resultCode>{escape(code)}</resultCode><resultMsg>{escape(message)}</resultMsg></header>"
-    )
+    header = f"<header><resultCode>{escape(code)}</resultCode><resultMsg>{escape(message)}</resultMsg></header>"
     return f"{XML_HEAD}<response>{header}{body}</response>".encode()
 
 
@@ -207,9 +203,7 @@ def json(items: Sequence[Item], *, page: int, rows: int, total: int) -> bytes:
     if coerced:
         shape = {"item": coerced[0] if len(coerced) == 1 else coerced}
     body = {"items": shape, "numOfRows": rows, "pageNo": page, "totalCount": total}
-    return orjson.dumps(
-        {"response": {"header": {"resultCode": "00", "resultMsg": CODES["00"]}, "body": body}}
-    )
+    return orjson.dumps({"response": {"header": {"resultCode": "00", "resultMsg": CODES["00"]}, "body": body}})
 
 
 def json_code(code: str, message: str) -> bytes:

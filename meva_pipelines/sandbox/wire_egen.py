@@ -27,9 +27,7 @@ def item(device: Device, *, is_reformed: bool) -> dict[str, object]:
 
 def page(items: Sequence[Item], *, number: int, size: int, total: int, as_of: datetime) -> bytes:
     """Return one page of the feed."""
-    return orjson.dumps(
-        {"page": number, "size": size, "total": total, "as_of": as_of.isoformat(), "items": items}
-    )
+    return orjson.dumps({"page": number, "size": size, "total": total, "as_of": as_of.isoformat(), "items": items})
 
 
 def error(name: str, parameter: str | None = None) -> bytes:

@@ -189,10 +189,7 @@ class Ledger:
     def totals(self) -> dict[str, dict[str, int]]:
         """Return requests and bytes sent for each operation."""
         with self._lock:
-            return {
-                name: {"requests": self._counts[name], "bytes": self._bytes[name]}
-                for name in sorted(self._counts)
-            }
+            return {name: {"requests": self._counts[name], "bytes": self._bytes[name]} for name in sorted(self._counts)}
 
     def clear(self) -> None:
         """Forget all requests, and with them the used quota."""

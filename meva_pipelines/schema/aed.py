@@ -90,15 +90,11 @@ def _life_cycle() -> list[Column[Any]]:
     return [
         Column("region_code", Text, comment="Code of the sigungu valid on the day of the sync"),
         Column("sido_code", Text, comment="Code of the sido valid on the day of the sync"),
-        Column(
-            "region_status", Text, comment="current, legacy, ambiguous, missing: how the names were resolved"
-        ),
+        Column("region_status", Text, comment="current, legacy, ambiguous, missing: how the names were resolved"),
         Column("health_center_key", Text, comment="Normalised name in aed.health_centers"),
         Column("data_status", Text, nullable=False, comment="active, missing, deletion_suspected, deleted"),
         Column("first_seen_date", Date, nullable=False, comment="Day of the first publication"),
-        Column(
-            "last_seen_date", Date, comment="Day last seen, for a device that is missing; NULL while active"
-        ),
+        Column("last_seen_date", Date, comment="Day last seen, for a device that is missing; NULL while active"),
         Column(
             "consecutive_missing_days",
             Integer,
@@ -106,12 +102,8 @@ def _life_cycle() -> list[Column[Any]]:
             comment="Days absent from complete full syncs",
         ),
         Column("deletion_suspected_date", Date, comment="Day on which the absence became suspicious"),
-        Column(
-            "row_hash", LargeBinary, nullable=False, comment="BLAKE2b-128 of the source record and the rules"
-        ),
-        Column(
-            "sync_batch_id", BigInteger, nullable=False, comment="ops.sync_runs.token that wrote this version"
-        ),
+        Column("row_hash", LargeBinary, nullable=False, comment="BLAKE2b-128 of the source record and the rules"),
+        Column("sync_batch_id", BigInteger, nullable=False, comment="ops.sync_runs.token that wrote this version"),
         Column("created_at", DateTime(timezone=True), nullable=False, comment="First publication"),
         Column("updated_at", DateTime(timezone=True), nullable=False, comment="Publication of this version"),
     ]
@@ -122,9 +114,7 @@ AED_DATA = Table(
     METADATA,
     Column("id", BigInteger, Identity(), primary_key=True, comment="Row number; never a reference"),
     Column("source", Text, nullable=False, comment="Registry source: data_go_kr, egen, export"),
-    Column(
-        "source_id", Text, nullable=False, comment="Stable key in that source (serialSeq or equipment_serial)"
-    ),
+    Column("source_id", Text, nullable=False, comment="Stable key in that source (serialSeq or equipment_serial)"),
     *_sourced(),
     *_life_cycle(),
     Column(
@@ -138,9 +128,7 @@ AED_DATA = Table(
         comment="Words of institution and address",
     ),
     UniqueConstraint("source", "source_id"),
-    CheckConstraint(
-        "data_status IN ('active', 'missing', 'deletion_suspected', 'deleted')", name="data_status"
-    ),
+    CheckConstraint("data_status IN ('active', 'missing', 'deletion_suspected', 'deleted')", name="data_status"),
     CheckConstraint("(latitude IS NULL) = (longitude IS NULL)", name="coordinates"),
     CheckConstraint("consecutive_missing_days >= 0", name="missing_days"),
     Index(None, "equipment_serial", unique=True),
@@ -160,9 +148,7 @@ IMAGE_COLUMNS = tuple(column.name for column in AED_DATA.columns if column.name 
 AED_HISTORY = Table(
     "aed_history",
     METADATA,
-    Column(
-        "history_id", BigInteger, Identity(always=True), primary_key=True, comment="Order of supersession"
-    ),
+    Column("history_id", BigInteger, Identity(always=True), primary_key=True, comment="Order of supersession"),
     Column("token", BigInteger, nullable=False, comment="ops.sync_runs.token that superseded this image"),
     Column(
         "change",
@@ -237,12 +223,8 @@ QUARANTINE = Table(
     Column("fetch_id", Text, nullable=False, comment="Page set that brought it last"),
     Column("page", Integer, nullable=False, comment="Page in that set"),
     Column("line", Integer, nullable=False, comment="Position on that page, from 0"),
-    Column(
-        "first_token", BigInteger, ForeignKey("ops.sync_runs.token"), nullable=False, comment="First attempt"
-    ),
-    Column(
-        "last_token", BigInteger, ForeignKey("ops.sync_runs.token"), nullable=False, comment="Last attempt"
-    ),
+    Column("first_token", BigInteger, ForeignKey("ops.sync_runs.token"), nullable=False, comment="First attempt"),
+    Column("last_token", BigInteger, ForeignKey("ops.sync_runs.token"), nullable=False, comment="Last attempt"),
     Column("times_seen", Integer, nullable=False, server_default="1", comment="Attempts that brought it"),
     Column(
         "quarantined_at",
@@ -251,9 +233,7 @@ QUARANTINE = Table(
         server_default=func.now(),
         comment="First time",
     ),
-    Column(
-        "released_at", DateTime(timezone=True), comment="Time at which the device was published after all"
-    ),
+    Column("released_at", DateTime(timezone=True), comment="Time at which the device was published after all"),
     UniqueConstraint("source", "payload_hash", "rule", "copy"),
     Index(None, "last_token"),
     schema="aed",

@@ -1,6 +1,9 @@
 """The one MetaData that every table hangs on. Tables live in the module of their PostgreSQL schema."""
 
-from sqlalchemy import MetaData
+from typing import Any
+
+from sqlalchemy import Column, MetaData
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 METADATA = MetaData(
     naming_convention={
@@ -11,3 +14,11 @@ METADATA = MetaData(
         "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
     }
 )
+
+
+def sql_type(column: Column[Any]) -> str:
+    """Return the type of a column as PostgreSQL spells it."""
+    return column.type.compile(dialect=_POSTGRESQL).lower()
+
+
+_POSTGRESQL = PGDialect()  # type: ignore[no-untyped-call]

@@ -72,9 +72,7 @@ SYNC_RUNS = Table(
         comment="Figures per region and per page",
     ),
     CheckConstraint("mode IN ('full', 'incremental', 'replay', 'rollback')", name="mode"),
-    CheckConstraint(
-        "status IN ('started', 'fetched', 'staged', 'published', 'failed', 'rejected')", name="status"
-    ),
+    CheckConstraint("status IN ('started', 'fetched', 'staged', 'published', 'failed', 'rejected')", name="status"),
     CheckConstraint("(mode = 'rollback') = (target_token IS NOT NULL)", name="target"),
     Index(None, "subject", "source", "status"),
     Index(None, "dagster_run_id"),
@@ -85,15 +83,11 @@ SYNC_RUNS = Table(
 AUDIT_VERDICTS = Table(
     "audit_verdicts",
     METADATA,
-    Column(
-        "token", BigInteger, ForeignKey("ops.sync_runs.token"), primary_key=True, comment="Attempt judged"
-    ),
+    Column("token", BigInteger, ForeignKey("ops.sync_runs.token"), primary_key=True, comment="Attempt judged"),
     Column("suite", Text, primary_key=True, comment="Expectation suite"),
     Column("digest", Text, nullable=False, comment="Digest of exactly the rows that were judged"),
     Column("is_passed", Boolean, nullable=False, comment="Whether every critical expectation held"),
-    Column(
-        "results", JSONB, nullable=False, comment="Expectation by expectation: bounds, observed, severity"
-    ),
+    Column("results", JSONB, nullable=False, comment="Expectation by expectation: bounds, observed, severity"),
     Column("duration_s", Double, nullable=False, comment="Seconds that the judge took"),
     Column("judged_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="When"),
     schema="ops",
@@ -113,9 +107,7 @@ INGEST_LEDGER = Table(
     Column("is_complete_snapshot", Boolean, nullable=False, comment="Whether absence from it means anything"),
     Column("rows", BigInteger, nullable=False, comment="Rows it holds"),
     Column("bytes", BigInteger, nullable=False, comment="Bytes it holds, as received"),
-    Column(
-        "received_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="Arrival"
-    ),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="Arrival"),
     Column("as_of", DateTime(timezone=True), comment="Time that the source gives for its answer"),
     Column("outcome", Text, nullable=False, server_default="taken", comment="taken, published or rejected"),
     Column("token", BigInteger, ForeignKey("ops.sync_runs.token"), comment="Attempt that published it"),
@@ -139,9 +131,7 @@ DELETION_LEDGER = Table(
     Column("ceiling", BigInteger, comment="Approved upper limit of rows"),
     Column("approved_by", Text, comment="Person or policy that approved"),
     Column("token", BigInteger, ForeignKey("ops.sync_runs.token"), comment="Attempt that executed it"),
-    Column(
-        "planned_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="Planned"
-    ),
+    Column("planned_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="Planned"),
     Column("executed_at", DateTime(timezone=True), comment="Executed"),
     Column("executed_rows", BigInteger, comment="Rows or files that really went"),
     schema="ops",
@@ -157,9 +147,7 @@ OUTBOX = Table(
     Column("title", Text, nullable=False, comment="One line"),
     Column("body", Text, nullable=False, comment="What happened and what to do, without personal data"),
     Column("token", BigInteger, ForeignKey("ops.sync_runs.token"), comment="Attempt it speaks of"),
-    Column(
-        "created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="Written"
-    ),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="Written"),
     Column("delivered_at", DateTime(timezone=True), comment="Delivered at least once"),
     UniqueConstraint("incident"),
     CheckConstraint("severity IN ('critical', 'warning', 'info')", name="severity"),

@@ -130,9 +130,7 @@ def _statements() -> Iterator[sql.Composed]:
                 sql.Identifier(schema), sql.Identifier(role)
             )
             if role is not Role.DAGSTER and schema != STAGING_SCHEMA:
-                yield sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
-                    sql.Identifier(schema), sql.Identifier(role)
-                )
+                yield sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(role))
     yield sql.SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(
         sql.Identifier(STAGING_SCHEMA), sql.Identifier(Role.WRITER)
     )

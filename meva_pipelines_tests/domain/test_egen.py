@@ -239,11 +239,7 @@ def escaped(text: str) -> str:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    rows=st.lists(
-        st.fixed_dictionaries({"serialSeq": TEXT}, optional={"org": TEXT, "model": TEXT}), max_size=5
-    )
-)
+@given(rows=st.lists(st.fixed_dictionaries({"serialSeq": TEXT}, optional={"org": TEXT, "model": TEXT}), max_size=5))
 def test_whatever_text_is_sent_comes_back(rows: list[dict[str, str]]) -> None:
     items = "".join(
         "<item>" + "".join(f"<{name}>{escaped(text)}</{name}>" for name, text in row.items()) + "</item>"

@@ -73,9 +73,7 @@ def number_twin(code: str, text: str) -> str:
 
 
 def appraise(body: str, *, status: int = 200, media_type: str = "application/xml") -> Kind:
-    return egen_verdicts.appraise(
-        status=status, media_type=media_type, body=body.encode(), shape=OPEN_API
-    ).kind
+    return egen_verdicts.appraise(status=status, media_type=media_type, body=body.encode(), shape=OPEN_API).kind
 
 
 @pytest.mark.parametrize(("code", "text", "kind"), CODES)
@@ -89,9 +87,7 @@ def test_each_code_has_its_verdict(code: str, text: str, kind: Kind) -> None:
 
 @pytest.mark.parametrize(("code", "text", "kind"), CODES[1:])
 @pytest.mark.parametrize("status", [200, 401, 403, 429, 500])
-def test_a_gateway_error_outranks_the_status_and_the_media_type(
-    code: str, text: str, kind: Kind, status: int
-) -> None:
+def test_a_gateway_error_outranks_the_status_and_the_media_type(code: str, text: str, kind: Kind, status: int) -> None:
     for shape in (gateway, twin, number_twin):
         assert appraise(shape(code, text), status=status, media_type="application/json") is kind
     spaced = text.replace("_", " ") + "."
@@ -187,12 +183,8 @@ def test_a_blocked_request_and_a_redirect_need_a_person() -> None:
         (200, "[]", Kind.RETRY, "WRONG_ROOT"),
     ],
 )
-def test_errors_of_the_json_feed_are_judged_by_their_status(
-    status: int, body: str, kind: Kind, name: str
-) -> None:
-    found = egen_verdicts.appraise(
-        status=status, media_type="application/json", body=body.encode(), shape=FEED
-    )
+def test_errors_of_the_json_feed_are_judged_by_their_status(status: int, body: str, kind: Kind, name: str) -> None:
+    found = egen_verdicts.appraise(status=status, media_type="application/json", body=body.encode(), shape=FEED)
 
     assert (found.kind, found.name) == (kind, name)
 

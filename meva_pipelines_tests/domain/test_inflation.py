@@ -21,9 +21,7 @@ def inflate(body: bytes, encoding: str = "gzip", *, step: int = 1000, max_bytes:
     return inflater.finish()
 
 
-@given(
-    data=st.binary(max_size=5_000), repeat=st.integers(1, 2_000), step=st.sampled_from([1_000, 7_919, 10**9])
-)
+@given(data=st.binary(max_size=5_000), repeat=st.integers(1, 2_000), step=st.sampled_from([1_000, 7_919, 10**9]))
 def test_what_was_compressed_comes_back(data: bytes, repeat: int, step: int) -> None:
     whole = data * repeat
 

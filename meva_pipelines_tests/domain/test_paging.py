@@ -44,9 +44,7 @@ def test_a_plan_of_nonsense_is_refused(total: int, size: int) -> None:
 
 
 def test_a_quiet_source_is_paged_once() -> None:
-    complete, queries = answer_all(
-        [PageFacts(1, 10, 25, 10), PageFacts(2, 10, 25, 10), PageFacts(3, 5, 25, 10)]
-    )
+    complete, queries = answer_all([PageFacts(1, 10, 25, 10), PageFacts(2, 10, 25, 10), PageFacts(3, 5, 25, 10)])
 
     assert complete == Complete(pages=3, rows=25, total=25, generation=1, restarts=0)
     assert [query.number for query in queries] == [1, 2, 3]
@@ -105,9 +103,7 @@ FACTS = st.builds(PageFacts, st.integers(1, 4), st.integers(0, 6), st.integers(0
 @settings(max_examples=300, deadline=None)
 @given(
     total=st.integers(0, 12),
-    lies=st.dictionaries(
-        st.integers(0, 8), st.one_of(FACTS, st.sampled_from(["short", "other total", "other page"]))
-    ),
+    lies=st.dictionaries(st.integers(0, 8), st.one_of(FACTS, st.sampled_from(["short", "other total", "other page"]))),
     cap=st.integers(1, 6),
 )
 def test_complete_always_means_every_page_of_one_generation_fitted(

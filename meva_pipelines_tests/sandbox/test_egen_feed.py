@@ -35,9 +35,7 @@ def test_an_item_has_all_fields_with_explicit_nulls(sandbox: Running, client: ht
 
 
 def test_the_fields_are_those_of_the_contract() -> None:
-    named = {
-        name for field in reference.contract("egen").fields for name in (field.inputs or (field.source,))
-    }
+    named = {name for field in reference.contract("egen").fields for name in (field.inputs or (field.source,))}
     assert named <= FIELDS
 
 
@@ -115,8 +113,6 @@ def test_tokens_expire_and_wrong_credentials_get_none(sandbox: Running, client: 
     assert client.post(url, data=data, headers={"Authorization": "Basic %%"}).status_code == 401
     assert client.post(url, data={}, auth=(sandbox.client_id, sandbox.client_secret)).status_code == 400
     sandbox.world.set(token_lifetime_s=0.0)
-    token = client.post(url, data=data, auth=(sandbox.client_id, sandbox.client_secret)).json()[
-        "access_token"
-    ]
+    token = client.post(url, data=data, auth=(sandbox.client_id, sandbox.client_secret)).json()["access_token"]
     response = client.get(sandbox.egen_url + "/v1/aeds", headers={"Authorization": f"Bearer {token}"})
     assert response.status_code == 401

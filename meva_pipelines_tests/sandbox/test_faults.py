@@ -42,9 +42,7 @@ def _unlimited(sandbox: Running, client: httpx.Client) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("code", ["01", "03", "99"])
-def test_provider_codes_come_in_the_normal_envelope(
-    sandbox: Running, client: httpx.Client, code: str
-) -> None:
+def test_provider_codes_come_in_the_normal_envelope(sandbox: Running, client: httpx.Client, code: str) -> None:
     sandbox.faults.add(Fault.PROVIDER_CODE, code=code)
     response = get(client, sandbox)
     assert response.status_code == 200
@@ -83,9 +81,7 @@ def test_gateway_codes_may_be_declared_json_or_be_json(sandbox: Running, client:
         (500, "Unexpected error(s)"),
     ],
 )
-def test_the_new_gateway_answers_in_plain_text(
-    sandbox: Running, client: httpx.Client, status: int, text: str
-) -> None:
+def test_the_new_gateway_answers_in_plain_text(sandbox: Running, client: httpx.Client, status: int, text: str) -> None:
     sandbox.faults.add(Fault.GATEWAY_TEXT, status=status, text=text)
     response = get(client, sandbox)
     assert (response.status_code, response.text) == (status, text)
@@ -140,9 +136,7 @@ def test_the_firewall_blocks_and_the_gateway_sends_to_a_login(sandbox: Running, 
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_truncated_gzip_is_a_200_that_ends_early(
-    sandbox: Running, client: httpx.Client, *, is_chunked: bool
-) -> None:
+def test_a_truncated_gzip_is_a_200_that_ends_early(sandbox: Running, client: httpx.Client, *, is_chunked: bool) -> None:
     sandbox.faults.add(Fault.TRUNCATED_GZIP, keep=0.5, is_chunked=is_chunked)
     response, body = raw(client, sandbox)
     stream = zlib.decompressobj(wbits=31)
@@ -230,9 +224,7 @@ def test_a_row_repeats_across_pages_and_another_is_lost(sandbox: Running, client
     assert serials == [first[-1]["serialSeq"], *(item["serialSeq"] for item in clean[:-1])]
 
 
-def test_a_shuffled_order_repeats_and_loses_rows_between_pages(
-    sandbox: Running, client: httpx.Client
-) -> None:
+def test_a_shuffled_order_repeats_and_loses_rows_between_pages(sandbox: Running, client: httpx.Client) -> None:
     total = sandbox.registry.count(sandbox.world.state.day)
     sandbox.faults.add(Fault.SHUFFLED_ORDER, page=1)
     sandbox.faults.add(Fault.SHUFFLED_ORDER, page=2, seed=2)

@@ -30,11 +30,7 @@ PROJECT = Path(__file__).parent.parent.parent
 SAMPLES = Path(os.environ.get("MEVA_REFERENCE_DATA") or PROJECT.parent / "shared" / "data") / "aed_api_live"
 
 # The tags of an item that is always open and has every value, from the official guide v1.0 (2016-12-09).
-HOURS = {
-    f"{day}{end}Tme"
-    for day in ["mon", "tue", "wed", "thu", "fri", "sat", "sun", "hol"]
-    for end in ("Stt", "End")
-}
+HOURS = {f"{day}{end}Tme" for day in ["mon", "tue", "wed", "thu", "fri", "sat", "sun", "hol"] for end in ("Stt", "End")}
 SUNDAYS = {f"sun{nth}Yon" for nth in ["Frt", "Scd", "Thi", "Fur", "Fif"]}
 COMMON = (
     {"serialSeq", "rnum", "org", "mfg", "model", "buildPlace", "buildAddress", "clerkTel", "manager"}
@@ -121,9 +117,7 @@ def test_paging_is_positional_and_ends_properly(sandbox: Running, client: httpx.
     assert len(serials) == total
 
 
-def test_defaults_are_page_one_of_ten_rows_and_a_cap_is_echoed(
-    sandbox: Running, client: httpx.Client
-) -> None:
+def test_defaults_are_page_one_of_ten_rows_and_a_cap_is_echoed(sandbox: Running, client: httpx.Client) -> None:
     page = read(get(client, sandbox).text)
     assert (page.page, page.rows, len(page.items)) == (1, 10, 10)
     sandbox.world.set(max_rows=7)
@@ -132,9 +126,7 @@ def test_defaults_are_page_one_of_ten_rows_and_a_cap_is_echoed(
 
 
 @pytest.mark.parametrize("parameters", [{"pageNo": "0"}, {"pageNo": "x"}, {"numOfRows": "-1"}])
-def test_bad_paging_is_code_10(
-    sandbox: Running, client: httpx.Client, parameters: dict[str, str | int]
-) -> None:
+def test_bad_paging_is_code_10(sandbox: Running, client: httpx.Client, parameters: dict[str, str | int]) -> None:
     assert read(get(client, sandbox, parameters=parameters).text).code == "10"
 
 
@@ -330,9 +322,7 @@ def test_more_than_the_rate_is_code_23(sandbox: Running, client: httpx.Client) -
     assert codes == ["", "", "", "23", "23"]
 
 
-def test_paths_match_in_exact_case_and_user_agents_are_required(
-    sandbox: Running, client: httpx.Client
-) -> None:
+def test_paths_match_in_exact_case_and_user_agents_are_required(sandbox: Running, client: httpx.Client) -> None:
     for path in ("getaedfulldown", "nothing", ""):
         response = client.get(f"{sandbox.data_go_kr_url}/{path}")
         assert (response.status_code, response.text) == (404, "API not found")

@@ -58,9 +58,7 @@ def test_keys_have_their_form_and_are_unique_and_stable(registry: Registry) -> N
 
 
 @pytest.mark.parametrize("days", [1, 10, 60])
-def test_changed_between_names_exactly_the_devices_whose_content_differs(
-    registry: Registry, days: int
-) -> None:
+def test_changed_between_names_exactly_the_devices_whose_content_differs(registry: Registry, days: int) -> None:
     later = DAY + timedelta(days=days)
     before, after = by_number(registry, DAY), by_number(registry, later)
     differ = {number for number in before.keys() & after.keys() if before[number] != after[number]}
@@ -126,9 +124,7 @@ def test_modified_since_takes_the_moment_itself(registry: Registry) -> None:
     device = max(registry.devices(DAY), key=lambda device: device.modified_at)
     found = registry.modified_since(device.modified_at, DAY).numbers
     assert device.number in found
-    assert (
-        device.number not in registry.modified_since(device.modified_at + timedelta(seconds=1), DAY).numbers
-    )
+    assert device.number not in registry.modified_since(device.modified_at + timedelta(seconds=1), DAY).numbers
 
 
 FLAW_SHOWS: dict[Flaw, Callable[[Device], bool]] = {

@@ -1,0 +1,172 @@
+"""Staged records of the registry: typed, triaged, quarantined, profiled, judged. Nothing is published here."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import psycopg
+
+from meva_pipelines.assets import tables
+from meva_pipelines.assets.aed import DAYS, POOL, RAW_RECORDS, STAGED_RECORDS, SUBJECT, day_of
+from meva_pipelines.domain.aed import Mapper, Page
+from meva_pipelines.domain.contract import Contract
+from meva_pipelines.domain.failures import Refused, Rejected
+from meva_pipelines.quality import rules
+from meva_pipelines.quality.suites import AED_SUITES, Target
+from meva_pipelines.quality.verdicts import Judge, Verdict
+from meva_pipelines.resources import failpoints, ledger, raw_pages, reference, registry_profile, registry_staging
+from meva_pipelines.resources.egen import EgenSource
+from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.ledger import Attempt, Mode, Status
+from meva_pipelines.resources.object_store import ObjectStore
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.registry_staging import Batch, Received
+from meva_pipelines.schema.aed import SOURCED_COLUMNS
+from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
+
+
+@dg.asset(
+    key=STAGED_RECORDS,
+    deps=[RAW_RECORDS],
+    group_name="aed",
+    kinds={"postgres"},
+    owners=[tables.OWNER],
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool=POOL,
+)
+def staged_records(
+    context: dg.AssetExecutionContext,
+    egen: EgenSource,
+    store: ObjectStore,
+    postgres: Postgres,
+    judge: Judge,
+) -> dg.MaterializeResult[None]:
+    """Records that differ from what is published, typed, triaged and judged; rejected ones wait in quarantine.
+
+    Materialised alone, it replays the newest page set of the day without the network.
+    """
+    contract, day = reference.contract(egen.dialect), day_of(context)
+    with postgres.connect(Role.WRITER, work="find attempt") as connection:
+        attempt, fetch = _to_stage(connection, contract.name, day, context.run.run_id)
+    batch = Batch(attempt)
+    with ledger.watch(postgres, attempt):
+        with postgres.connect(Role.WRITER, work=f"stage {attempt.token}") as connection:
+            received, quarantined = _stage(connection, batch, fetch, contract, store)
+            digest = registry_staging.digest(connection, batch)
+            regions = reference.regions()
+            registry_profile.measure(
+                connection,
+                batch,
+                is_snapshot=fetch.is_complete_snapshot,
+                sido_groups=regions.sido_groups(day),
+            )
+        verdicts = judge.judge(
+            AED_SUITES,
+            sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
+            tables={target: batch.name(target) for target in Target},
+        )
+        figures = _record_staging(postgres, batch, received, quarantined, digest, verdicts)
+    return dg.MaterializeResult(
+        metadata={"dagster/partition_row_count": received.changed, "attempt": attempt.token, **figures}
+    )
+
+
+def _to_stage(connection: psycopg.Connection, source: str, day: date, run_id: str) -> tuple[Attempt, ledger.Fetch]:
+    """Return the attempt of this run that fetched, or a new one that replays the newest pages of the day."""
+    mine = ledger.attempt_of_run(connection, subject=SUBJECT, dagster_run_id=run_id)
+    if mine is not None and mine.fetch_id is not None and mine.status is Status.FETCHED:
+        return mine, ledger.fetch(connection, subject=SUBJECT, fetch_id=mine.fetch_id)
+    fetch = ledger.latest_fetch(connection, subject=SUBJECT, source=source, day=day)
+    if fetch is None:
+        raise Refused(f"no pages of {source} were stored for {day}: materialise aed/raw_records for that day first")
+    if reference.contract(source).modified is None:
+        ledger.demand_newest(connection, fetch)
+    attempt = ledger.open_attempt(
+        connection,
+        subject=SUBJECT,
+        source=source,
+        mode=Mode.REPLAY,
+        day=day,
+        dagster_run_id=run_id,
+        fetch_id=fetch.fetch_id,
+    )
+    return attempt, fetch
+
+
+def _stage(
+    connection: psycopg.Connection, batch: Batch, fetch: ledger.Fetch, contract: Contract, store: ObjectStore
+) -> tuple[Received, int]:
+    mapper = Mapper(contract, reference.regions(), day=batch.attempt.day, columns=SOURCED_COLUMNS)
+    entries = raw_pages.pages(store, fetch.fetch_id)
+    by_number = {entry.number: entry for entry in entries}
+
+    def page_at(number: int) -> Page:
+        return mapper.page(number, raw_pages.records(store, by_number[number], contract))
+
+    def pages() -> Iterator[Page]:
+        return (page_at(entry.number) for entry in entries)
+
+    registry_staging.drop_abandoned(connection)
+    registry_staging.create(connection, batch)
+    received = registry_staging.stage(connection, batch, pages(), mapped=mapper.rows)
+    if received.rows != fetch.rows:
+        raise Rejected(f"{fetch.rows} records were fetched and {received.rows} staged: nothing is published")
+    quarantined = registry_staging.triage(connection, batch, rules.aed_rules(contract))
+    registry_staging.quarantine(connection, batch, fetch_id=fetch.fetch_id, page_at=page_at)
+    return received, quarantined
+
+
+def _record_staging(
+    postgres: Postgres,
+    batch: Batch,
+    received: Received,
+    quarantined: int,
+    digest: str,
+    verdicts: Sequence[Verdict],
+) -> dict[str, Any]:
+    """Write verdicts and figures in one transaction; an audit that failed ends the attempt."""
+    is_passed = all(verdict.is_passed for verdict in verdicts)
+    failpoints.reach(Point.AUDIT_BEFORE_VERDICT)
+    with postgres.connect(Role.WRITER, work=f"record audit {batch.attempt.token}") as connection:
+        staged_rows, watermark = registry_staging.staged_figures(connection, batch)
+        for verdict in verdicts:
+            ledger.store_verdict(
+                connection,
+                batch.attempt.token,
+                suite=verdict.suite,
+                digest=digest,
+                is_passed=verdict.is_passed,
+                results=[finding.as_json() for finding in verdict.findings],
+                duration_s=verdict.duration_s,
+            )
+        figures = {
+            "received_rows": received.rows,
+            "quarantined_rows": quarantined,
+            "unchanged_rows": received.rows - quarantined - staged_rows,
+        }
+        ledger.record(
+            connection,
+            batch.attempt.token,
+            status=Status.STAGED,
+            staged_at=ledger.now(connection),
+            staged_digest=digest,
+            watermark=watermark,
+            **figures,
+        )
+        if not is_passed:
+            ledger.reject(connection, batch.attempt, _failed(verdicts))
+    failpoints.reach(Point.AUDIT_AFTER_VERDICT)
+    return {
+        **figures,
+        "staged_rows": staged_rows,
+        "pages": received.pages,
+        "audit_s": round(sum(verdict.duration_s for verdict in verdicts), 3),
+        "audit": "passed" if is_passed else "failed: nothing of this batch can be published",
+    }
+
+
+def _failed(verdicts: Sequence[Verdict]) -> str:
+    failed = [f"{v.suite}: {f.expectation}" for v in verdicts for f in v.findings if f.stops]
+    return f"the audit failed ({'; '.join(failed)}); nothing was published and yesterday's registry stays"

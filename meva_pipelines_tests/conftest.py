@@ -1,0 +1,24 @@
+"""What every test finds: an environment without settings, and the fixtures of `fixtures/`."""
+
+import os
+
+import pytest
+
+pytest_plugins = [
+    "meva_pipelines_tests.fixtures.warehouse",
+    "meva_pipelines_tests.fixtures.location",
+]
+
+GIVEN_DATABASE_URL = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the database that CI names before the environment is wiped."""
+    config.stash[GIVEN_DATABASE_URL] = os.environ.get("MEVA_DATABASE_URL", "")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see no setting of the project or of Dagster from the outside."""
+    for name in [name for name in os.environ if name.startswith(("MEVA_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
