@@ -47,9 +47,10 @@ def staged_records(
 
     Materialised alone, it replays the newest page set of the day without the network.
     """
-    contract, day = reference.contract(egen.dialect), day_of(context)
+    day = day_of(context)
     with postgres.connect(Role.WRITER, work="find attempt") as connection:
-        attempt, fetch = _to_stage(connection, contract.name, day, context.run.run_id)
+        attempt, fetch = _to_stage(connection, egen.dialect, day, context.run.run_id)
+    contract = reference.contract(attempt.source)
     batch = Batch(attempt)
     with ledger.watch(postgres, attempt):
         with postgres.connect(Role.WRITER, work=f"stage {attempt.token}") as connection:

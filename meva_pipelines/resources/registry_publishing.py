@@ -172,6 +172,7 @@ _WITHOUT_REGION = "regexp_replace({}.installation_address, '^\\S+ +\\S+ +', '')"
 
 
 def listed(columns: Sequence[str], prefix: str = "") -> sql.Composed:
+    """Return column names as a list, each with a table alias in front when one is given."""
     return sql.SQL(", ").join(
         sql.SQL("{}.{}").format(sql.SQL(prefix), sql.Identifier(name)) if prefix else sql.Identifier(name)
         for name in columns

@@ -131,7 +131,7 @@ AED_DATA = Table(
     CheckConstraint("data_status IN ('active', 'missing', 'deletion_suspected', 'deleted')", name="data_status"),
     CheckConstraint("(latitude IS NULL) = (longitude IS NULL)", name="coordinates"),
     CheckConstraint("consecutive_missing_days >= 0", name="missing_days"),
-    Index(None, "equipment_serial", unique=True),
+    Index(None, "source", "equipment_serial", unique=True),
     Index(None, "updated_at"),
     Index(None, "jurisdiction_health_center"),
     Index(None, "sync_batch_id"),
