@@ -18,7 +18,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip -qq --disable-pip-version-check --no-input
 
-.PHONY: help venv demo ui psql test check bench conformance lock audit clean
+.PHONY: help venv demo ui psql migrate stop test check bench conformance lock audit clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,14 +26,20 @@ help: ## these lines
 venv: $(INSTALLED) ## the environment in .venv, exactly as the lock file says
 	@:
 
-demo: $(INSTALLED) ## the whole story on this machine: registry, laboratory, archive, backup, restore
-	@exec $(RUN) -m meva_pipelines.local demo
+demo: $(INSTALLED) ## the whole story on this machine; ARGS='--size 5000' for a smaller registry
+	@exec $(RUN) -m meva_pipelines.local demo $(ARGS)
 
 ui: $(INSTALLED) ## Dagster's web interface and daemon on the state that the demo left
-	@exec $(RUN) -m meva_pipelines.local ui
+	@exec $(RUN) -m meva_pipelines.local ui $(ARGS)
 
 psql: $(INSTALLED) ## a SQL prompt on the warehouse; ARGS="-c 'select 1'" is passed on
 	@exec $(RUN) -m meva_pipelines.local psql $(ARGS)
+
+migrate: $(INSTALLED) ## the schema of the warehouse and of Dagster's storage, brought up to date
+	@exec $(RUN) -m meva_pipelines.local migrate
+
+stop: $(INSTALLED) ## stop the embedded PostgreSQL
+	@exec $(RUN) -m meva_pipelines.local stop
 
 test: $(INSTALLED) ## the test suite; PYTEST_ARGS='-n 2 -k archive' is passed on
 	@exec $(RUN) -m pytest -q $(PYTEST_ARGS)

@@ -11,11 +11,11 @@ from meva_pipelines.automation import jobs, schedules
 from meva_pipelines.checks import gates, operations, reconciliation
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.egen import EgenSource
+from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 
 PUBLIC_API = "https://apis.data.go.kr/B552657/AEDInfoInqireService"
-DEFAULT_HOME = Path(__file__).parent.parent / ".meva"
 
 
 def assemble(resources: Mapping[str, object]) -> dg.Definitions:

@@ -85,7 +85,17 @@ def published_registry(
         figures = registry_publishing.figures(connection, attempt.token)
     yield dg.MaterializeResult(
         asset_key=tables.key(schema.AED_DATA),
-        metadata={"dagster/row_count": figures["live_rows"], "attempt": attempt.token, **figures},
+        metadata={
+            "summary": dg.MetadataValue.md(
+                f"**{figures['live_rows']:,} devices live.** {figures['received_rows']:,} received = "
+                f"{figures['inserted_rows']:,} new + {figures['updated_rows']:,} changed + "
+                f"{figures['unchanged_rows']:,} unchanged + {figures['quarantined_rows']:,} quarantined; "
+                f"{figures['missing_rows']:,} missing."
+            ),
+            "dagster/row_count": figures["live_rows"],
+            "attempt": attempt.token,
+            **figures,
+        },
     )
     superseded = sum(figures[name] for name in ("updated_rows", "missing_rows"))
     yield dg.MaterializeResult(

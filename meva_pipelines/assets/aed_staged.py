@@ -1,6 +1,7 @@
 """Staged records of the registry: typed, triaged, quarantined, profiled, judged. Nothing is published here."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -15,7 +16,15 @@ from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.quality import rules
 from meva_pipelines.quality.suites import AED_SUITES, Target
 from meva_pipelines.quality.verdicts import Judge, Verdict
-from meva_pipelines.resources import failpoints, ledger, raw_pages, reference, registry_profile, registry_staging
+from meva_pipelines.resources import (
+    failpoints,
+    ledger,
+    raw_pages,
+    reference,
+    registry_explanation,
+    registry_profile,
+    registry_staging,
+)
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
@@ -68,7 +77,8 @@ def staged_records(
             sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
             tables={target: batch.name(target) for target in Target},
         )
-        figures = _record_staging(postgres, batch, received, quarantined, digest, verdicts)
+        staged = Staged(received, quarantined, digest, fetch.is_complete_snapshot)
+        figures = _record_staging(postgres, batch, staged, verdicts)
     return dg.MaterializeResult(
         metadata={"dagster/partition_row_count": received.changed, "attempt": attempt.token, **figures}
     )
@@ -119,14 +129,17 @@ def _stage(
     return received, quarantined
 
 
-def _record_staging(
-    postgres: Postgres,
-    batch: Batch,
-    received: Received,
-    quarantined: int,
-    digest: str,
-    verdicts: Sequence[Verdict],
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A batch that is staged and not yet judged."""
+
+    received: Received
+    quarantined_rows: int
+    digest: str
+    is_snapshot: bool
+
+
+def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Write verdicts and figures in one transaction; an audit that failed ends the attempt."""
     is_passed = all(verdict.is_passed for verdict in verdicts)
     failpoints.reach(Point.AUDIT_BEFORE_VERDICT)
@@ -137,32 +150,34 @@ def _record_staging(
                 connection,
                 batch.attempt.token,
                 suite=verdict.suite,
-                digest=digest,
+                digest=staged.digest,
                 is_passed=verdict.is_passed,
                 results=[finding.as_json() for finding in verdict.findings],
                 duration_s=verdict.duration_s,
             )
         figures = {
-            "received_rows": received.rows,
-            "quarantined_rows": quarantined,
-            "unchanged_rows": received.rows - quarantined - staged_rows,
+            "received_rows": staged.received.rows,
+            "quarantined_rows": staged.quarantined_rows,
+            "unchanged_rows": staged.received.rows - staged.quarantined_rows - staged_rows,
         }
         ledger.record(
             connection,
             batch.attempt.token,
             status=Status.STAGED,
             staged_at=ledger.now(connection),
-            staged_digest=digest,
+            staged_digest=staged.digest,
             watermark=watermark,
             **figures,
         )
         if not is_passed:
-            ledger.reject(connection, batch.attempt, _failed(verdicts))
+            explanation = registry_explanation.explain(connection, batch, is_snapshot=staged.is_snapshot)
+            ledger.record(connection, batch.attempt.token, details={"explanation": explanation})
+            ledger.reject(connection, batch.attempt, f"{_failed(verdicts)} Likely: {explanation['cause']}.")
     failpoints.reach(Point.AUDIT_AFTER_VERDICT)
     return {
         **figures,
         "staged_rows": staged_rows,
-        "pages": received.pages,
+        "pages": staged.received.pages,
         "audit_s": round(sum(verdict.duration_s for verdict in verdicts), 3),
         "audit": "passed" if is_passed else "failed: nothing of this batch can be published",
     }
@@ -170,4 +185,4 @@ def _record_staging(
 
 def _failed(verdicts: Sequence[Verdict]) -> str:
     failed = [f"{v.suite}: {f.expectation}" for v in verdicts for f in v.findings if f.stops]
-    return f"the audit failed ({'; '.join(failed)}); nothing was published and yesterday's registry stays"
+    return f"the audit failed ({'; '.join(failed)}); nothing was published and yesterday's registry stays."

@@ -37,7 +37,7 @@ def sync_runs(postgres: Postgres) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": total["n"] if total else 0,
-            "newest_attempts": dg.MetadataValue.md(_table(rows)),
+            "newest_attempts": dg.MetadataValue.md(tables.markdown(rows)),
         }
     )
 
@@ -67,21 +67,6 @@ def outbox(postgres: Postgres) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         metadata={
             "undelivered": waiting["n"] if waiting else 0,
-            "newest_messages": dg.MetadataValue.md(_table(rows)),
+            "newest_messages": dg.MetadataValue.md(tables.markdown(rows)),
         }
     )
-
-
-def _table(rows: list[dict[str, object]]) -> str:
-    if not rows:
-        return "Nothing yet."
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")

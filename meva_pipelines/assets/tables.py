@@ -1,6 +1,6 @@
 """How a table of the warehouse appears in the Dagster UI: its columns with their meanings, taken from the schema."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from sqlalchemy import Table
@@ -45,7 +45,7 @@ def key(table: Table) -> dg.AssetKey:
 
 def column_schema(table: Table) -> dg.TableSchema:
     """Return the columns of a table with type, meaning and constraints."""
-    unique = {column.name for index in table.indexes if index.unique for column in index.columns}
+    unique = {index.columns[0].name for index in table.indexes if index.unique and len(index.columns) == 1}
     return dg.TableSchema(
         [
             dg.TableColumn(
@@ -56,4 +56,24 @@ def column_schema(table: Table) -> dg.TableSchema:
             )
             for column in table.columns
         ]
+    )
+
+
+def markdown(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows as a markdown table, numbers grouped by thousands."""
+    if not rows:
+        return "Nothing yet."
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return (
+        f"{value:,}"
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str(value).replace("|", "\\|")
     )

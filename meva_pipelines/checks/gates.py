@@ -4,10 +4,12 @@ They report the stored verdicts and judge nothing themselves; the publishing tra
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
+import psycopg
 
-from meva_pipelines.assets import aed
+from meva_pipelines.assets import aed, tables
 from meva_pipelines.quality.suites import AED_SUITES
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
@@ -30,6 +32,7 @@ def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetChec
                 [aed.SUBJECT],
             )
         }
+        explanation = _explanation(connection)
     for suite in AED_SUITES:
         if suite.name not in said:
             yield dg.AssetCheckResult(
@@ -52,8 +55,26 @@ def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetChec
                 "unmet": len(unmet),
                 "duration_s": round(duration_s, 3),
                 "findings": dg.MetadataValue.md(_findings(results)),
+                **({} if is_passed else explanation),
             },
         )
+
+
+def _explanation(connection: psycopg.Connection) -> dict[str, dg.MetadataValue[Any]]:
+    """What the newest refused batch looked like: cause, regions, fields, pages, makers; no personal data."""
+    row = connection.execute(
+        "SELECT details->'explanation' FROM ops.sync_runs WHERE subject = %s AND details ? 'explanation'"
+        " ORDER BY token DESC LIMIT 1",
+        [aed.SUBJECT],
+    ).fetchone()
+    if row is None:
+        return {}
+    shown = ("regions", "fields", "pages", "makers")
+    return {
+        "likely_cause": dg.MetadataValue.text(row[0]["cause"]),
+        **{name: dg.MetadataValue.md(tables.markdown(row[0][name])) for name in shown},
+        "sample_keys": dg.MetadataValue.text(", ".join(row[0]["sample_keys"])),
+    }
 
 
 def _sentence(meaning: str, unmet: list[dict[str, object]]) -> str:

@@ -9,18 +9,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
 from sqlalchemy import make_url
 
-from meva_pipelines.definitions import DEFAULT_HOME
-from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
+from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME, EmbeddedPostgres
 from meva_pipelines.schema import migrate
 
 PROJECT = Path(__file__).parent.parent.parent
 DAGSTER_DATABASE = "dagster"
+SEOUL = ZoneInfo("Asia/Seoul")
+SANDBOX_PAST_DAYS = 2
 _SANDBOX_START_S = 60
 
 
@@ -31,12 +34,6 @@ class Environment:
     home: Path
     database_url: str
     variables: dict[str, str]
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """Run a Python module of this installation in the environment, its output passed through."""
-        return subprocess.run(
-            [sys.executable, *arguments], cwd=PROJECT, env={**os.environ, **self.variables}, check=False
-        )
 
 
 def home() -> Path:
@@ -58,9 +55,16 @@ def prepare() -> Environment:
             "MEVA_HOME": str(folder),
             "MEVA_DAGSTER_DATABASE_URL": _with_driver(dagster, "postgresql+psycopg2"),
             "MEVA_DAGSTER_ARTIFACTS": str(folder / "dagster"),
+            "PYTHONWARNINGS": "ignore:Parameter `backfill_policy` of",  # beta in Dagster, and part of the design
         },
     )
-    environment.run("-m", "dagster", "instance", "migrate").check_returncode()
+    subprocess.run(
+        [sys.executable, "-m", "dagster", "instance", "migrate"],
+        cwd=PROJECT,
+        env={**os.environ, **environment.variables},
+        check=True,
+        capture_output=True,
+    )
     return environment
 
 
@@ -99,8 +103,14 @@ class Sandbox:
 
 @contextmanager
 def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator[Sandbox]:
-    """Lend a sandbox registry in a process of its own, for whoever has no service key."""
-    key_file = folder / "sandbox-service-key"
+    """Lend a sandbox registry in a process of its own, for whoever has no service key.
+
+    Its first day is remembered in the state folder, so that it stays the same registry from one start to the next.
+    """
+    key_file, epoch_file = folder / "sandbox-service-key", folder / "sandbox-epoch"
+    today = datetime.now(SEOUL).date()
+    if not epoch_file.exists():
+        epoch_file.write_text((today - timedelta(days=SANDBOX_PAST_DAYS)).isoformat(), encoding="utf-8")
     command = [
         sys.executable,
         "-m",
@@ -110,6 +120,10 @@ def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator
         "--size",
         str(size),
         "--no-limits",
+        "--epoch",
+        epoch_file.read_text(encoding="utf-8"),
+        "--day",
+        today.isoformat(),
     ]
     with (folder / "sandbox.log").open("wb") as log:
         process = subprocess.Popen(

@@ -39,6 +39,9 @@ from meva_pipelines.resources.postgres_cluster import (
     write_private,
 )
 
+DEFAULT_HOME = Path(__file__).parents[2] / ".meva"
+"""State folder where `MEVA_HOME` names no other."""
+
 SYSTEM_STATE = Path("/var/lib")
 _MAINTENANCE = "postgres"
 _PORTS_TO_TRY = 4

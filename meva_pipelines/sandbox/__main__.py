@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -27,6 +28,7 @@ from meva_pipelines.sandbox.world import World
 @click.option("--size", default=81_464, show_default=True, type=click.IntRange(1, 900_000))
 @click.option("--seed", default=20_251_028, show_default=True, type=int)
 @click.option("--day", "moment", type=click.DateTime(["%Y-%m-%d"]), help="Day of the world [default: the first day].")
+@click.option("--epoch", type=click.DateTime(["%Y-%m-%d"]), help="First day, with exactly SIZE devices.")
 @click.option("--service-key-file", type=click.Path(dir_okay=False, path_type=Path), help="File of the key.")
 @click.option("--no-limits", is_flag=True, help="No daily quota and no rate limit.")
 @click.option("--warm", "form", type=click.Choice([f.value for f in Format]), help="Render pages beforehand.")
@@ -37,6 +39,7 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
     size: int,
     seed: int,
     moment: datetime | None,
+    epoch: datetime | None,
     service_key_file: Path | None,
     no_limits: bool,  # noqa: FBT001 - click passes options by name
     form: str | None,
@@ -45,6 +48,8 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
     """Serve a made-up AED registry over HTTP until interrupted."""
     signal.signal(signal.SIGTERM, _leave)
     registry = Registry(size=size, seed=seed)
+    if epoch is not None:
+        registry = replace(registry, epoch=epoch.date())
     world = World(moment.date() if moment else registry.epoch)
     if no_limits:
         world.set(quota=None, rate_per_s=None)

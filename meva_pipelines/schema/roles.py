@@ -75,6 +75,7 @@ GRANTS: Mapping[Table, Grant] = {
     ops.AUDIT_VERDICTS: Grant(APPEND),
     ops.INGEST_LEDGER: Grant(WRITE),
     ops.DELETION_LEDGER: Grant(WRITE, archiver=WRITE),
+    ops.INCIDENTS: Grant(WRITE, archiver=WRITE),
     ops.OUTBOX: Grant(WRITE, archiver=APPEND),
     aed.AED_DATA: Grant(WRITE, archiver=REMOVE, hidden_from_reader=aed.PERSONAL_COLUMNS),
     aed.AED_HISTORY: Grant(APPEND, archiver=REMOVE, hidden_from_reader=aed.PERSONAL_COLUMNS),
@@ -124,13 +125,12 @@ def apply_grants(connection: psycopg.Connection) -> None:
 
 def _statements() -> Iterator[sql.Composed]:
     users = [role for role in Role if role is not Role.OWNER]
-    for schema in SCHEMAS:
+    for schema in (name for name in SCHEMAS if name != STAGING_SCHEMA):  # staging tables belong to who made them
         for role in users:
-            yield sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(
-                sql.Identifier(schema), sql.Identifier(role)
-            )
-            if role is not Role.DAGSTER and schema != STAGING_SCHEMA:
-                yield sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), sql.Identifier(role))
+            grantee = sql.Identifier(role)
+            yield sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(sql.Identifier(schema), grantee)
+            if role is not Role.DAGSTER:
+                yield sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), grantee)
     yield sql.SQL("GRANT USAGE, CREATE ON SCHEMA {} TO {}").format(
         sql.Identifier(STAGING_SCHEMA), sql.Identifier(Role.WRITER)
     )
