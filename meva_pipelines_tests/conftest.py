@@ -7,6 +7,7 @@ import pytest
 pytest_plugins = [
     "meva_pipelines_tests.fixtures.warehouse",
     "meva_pipelines_tests.fixtures.location",
+    "meva_pipelines_tests.fixtures.attempts",
 ]
 
 GIVEN_DATABASE_URL = pytest.StashKey[str]()

@@ -12,7 +12,7 @@ import psycopg
 from pydantic import Field
 
 from meva_pipelines.assets import tables
-from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality.suites import AED_SUITES
 from meva_pipelines.resources import ledger, publishing, reference, registry_publishing, registry_staging
@@ -29,6 +29,10 @@ DAYS = dg.DailyPartitionsDefinition(start_date="2025-10-28", timezone="Asia/Seou
 """Partition D holds what happened on the Korean day D and is due after D ends (decision D4)."""
 
 RAW_RECORDS = dg.AssetKey(["aed", "raw_records"])
+EXPORT_FILES = dg.AssetKey(["aed", "export_files"])
+REPLAYED_RECORDS = dg.AssetKey(["aed", "replayed_records"])
+INTAKES = (RAW_RECORDS, EXPORT_FILES, REPLAYED_RECORDS)
+"""Where page sets come from; a run uses one of them."""
 STAGED_RECORDS = dg.AssetKey(["aed", "staged_records"])
 DEADLINE = dg.FreshnessPolicy.cron(
     deadline_cron="0 7 * * *", lower_bound_delta=timedelta(hours=6), timezone="Asia/Seoul"
@@ -89,6 +93,7 @@ def published_registry(
             "summary": dg.MetadataValue.md(
                 f"**{figures['live_rows']:,} devices live.** {figures['received_rows']:,} received = "
                 f"{figures['inserted_rows']:,} new + {figures['updated_rows']:,} changed + "
+                f"{figures['renamed_rows']:,} renamed + "
                 f"{figures['unchanged_rows']:,} unchanged + {figures['quarantined_rows']:,} quarantined; "
                 f"{figures['missing_rows']:,} missing."
             ),
@@ -97,7 +102,7 @@ def published_registry(
             **figures,
         },
     )
-    superseded = sum(figures[name] for name in ("updated_rows", "missing_rows"))
+    superseded = sum(figures[name] for name in ("updated_rows", "renamed_rows", "missing_rows"))
     yield dg.MaterializeResult(
         asset_key=tables.key(schema.AED_HISTORY),
         metadata={"dagster/partition_row_count": superseded, "attempt": attempt.token},
@@ -109,6 +114,8 @@ def _to_publish(connection: psycopg.Connection, day: date, run_id: str) -> Attem
     mine = ledger.attempt_of_run(connection, subject=SUBJECT, dagster_run_id=run_id)
     if mine is not None and mine.status in {Status.STAGED, Status.PUBLISHED}:
         return mine
+    if mine is not None and mine.status is Status.REJECTED:
+        raise Rejected(f"attempt {mine.token} of this run was refused; the checks of aed/staged_records show why")
     found = ledger.latest_attempt(connection, subject=SUBJECT, day=day, statuses=(Status.STAGED, Status.PUBLISHED))
     if found is None:
         raise Refused(f"no judged batch waits for {day}: materialise aed/staged_records and look at its checks")
@@ -139,4 +146,5 @@ def _publish(postgres: Postgres, attempt: Attempt, config: PublishConfig) -> Pub
         registry_publishing.record(connection, batch, published)
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
         registry_staging.drop(connection, batch)
+        registry_staging.drop_abandoned(connection)
     return published

@@ -1,6 +1,8 @@
 """Raw pages of the registry: fetched, proved complete, stored as received. Nothing is interpreted here."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -9,7 +11,8 @@ from pydantic import Field
 
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.aed import DAYS, POOL, RAW_RECORDS, SUBJECT, day_of
-from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain import relaunches
+from meva_pipelines.domain.failures import MevaError, Refused, Unavailable
 from meva_pipelines.resources import failpoints, ledger, raw_pages, reference
 from meva_pipelines.resources.egen import EgenSource, Fetched
 from meva_pipelines.resources.failpoints import Point
@@ -32,6 +35,18 @@ class FetchConfig(dg.Config):
         ge=0,
         le=10_080,
         description="Minutes before the newest change seen that are asked for again (incremental, dialect egen)",
+    )
+    relaunches: int = Field(
+        default=3,
+        ge=0,
+        le=10,
+        description="How often a fetch that failed is launched again within the hour, where trying again helps",
+    )
+    relaunch_after_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=3_600,
+        description="Seconds before the first of these launches; the pause doubles from one to the next",
     )
     districts: list[str] = Field(
         default_factory=list,
@@ -57,10 +72,12 @@ def raw_records(
 ) -> dg.MaterializeResult[None]:
     """Pages of the registry exactly as received, proved complete; every sync can be replayed from them.
 
-    Nothing is staged unless every page came, each said so itself, and the rows add up to the announced total.
+    Nothing is staged unless every page came, each said so itself, and the rows add up to the announced total. Where
+    the source does not answer, the fetch is launched again within the hour, each time as an attempt of its own.
     """
     contract, day = reference.contract(egen.dialect), day_of(context)
     with postgres.connect(Role.WRITER, work="open attempt") as connection:
+        done, elapsed = ledger.launched(connection, subject=SUBJECT, dagster_run_id=context.run.run_id)
         attempt = ledger.open_attempt(
             connection,
             subject=SUBJECT,
@@ -70,19 +87,61 @@ def raw_records(
             dagster_run_id=context.run.run_id,
         )
         watermark = ledger.published_watermark(connection, subject=SUBJECT, source=contract.name)
-    with ledger.watch(postgres, attempt):
-        failpoints.reach(Point.FETCH_STARTED)
-        wants_changes = attempt.mode is Mode.INCREMENTAL and contract.modified is not None and watermark is not None
-        since = watermark - timedelta(minutes=config.overlap_minutes) if wants_changes and watermark else None
-        writer = raw_pages.Writer(store, f"{contract.name}/{day}/{attempt.token}")
-        fetched = egen.fetch(modified_after=since, store=writer.put, districts=_districts(config.districts))
-        entries = writer.finish(fetched, contract)
-        _enter(postgres, attempt, fetched, entries, is_whole=since is None or fetched.fell_back, config=config)
+    started = time.monotonic()
+    decided: list[timedelta | None] = []
+
+    def pause(error: MevaError) -> timedelta | None:
+        """Decide once, so that a message is never at odds with what happens."""
+        if not decided:
+            took = elapsed + timedelta(seconds=time.monotonic() - started)
+            first = timedelta(seconds=config.relaunch_after_s)
+            decided.append(relaunches.wait(error, done=done, at_most=config.relaunches, elapsed=took, first=first))
+        return decided[0]
+
+    try:
+        with ledger.watch(postgres, attempt, is_last=lambda error: pause(error) is None), _explained(pause, done):
+            failpoints.reach(Point.FETCH_STARTED)
+            wants_changes = attempt.mode is Mode.INCREMENTAL and contract.modified is not None and watermark is not None
+            since = watermark - timedelta(minutes=config.overlap_minutes) if wants_changes and watermark else None
+            store.discard_partials("raw/aed")
+            writer = raw_pages.Writer(store, f"{contract.name}/{day}/{attempt.token}")
+            fetched = egen.fetch(
+                modified_after=since,
+                store=writer.put,
+                districts=_districts(config.districts),
+                within_s=relaunches.left(elapsed).total_seconds(),
+            )
+            entries = writer.finish(fetched, contract)
+            _enter(postgres, attempt, fetched, entries, is_whole=since is None or fetched.fell_back, config=config)
+    except Unavailable as error:
+        _relaunch(context, error, pause(error), config)
+        raise
     context.log.info(
         f"{fetched.rows:,} records on {fetched.pages} pages in {fetched.duration_s:.1f} s, "
         f"{fetched.bytes_received / 1e6:.1f} MB received, {fetched.retries} requests repeated"
     )
     return dg.MaterializeResult(metadata=_fetch_metadata(attempt, fetched, store))
+
+
+@contextmanager
+def _explained(pause: Callable[[MevaError], timedelta | None], done: int) -> Iterator[None]:
+    """Let the error of the last launch say what it means and what to do."""
+    try:
+        yield
+    except Unavailable as error:
+        if pause(error) is None:
+            raise relaunches.final(error, done=done) from None
+        raise
+
+
+def _relaunch(
+    context: dg.AssetExecutionContext, error: Unavailable, pause: timedelta | None, config: FetchConfig
+) -> None:
+    """Ask Dagster to launch the fetch again after a pause, if there is one to wait for."""
+    if pause is None:
+        return
+    context.log.warning(f"{error}. Nothing was published; the fetch is launched again in {pause.total_seconds():.0f} s")
+    raise dg.RetryRequested(max_retries=config.relaunches, seconds_to_wait=pause.total_seconds()) from error
 
 
 def _enter(
@@ -117,6 +176,7 @@ def _enter(
             requests=fetched.requests,
             retries=fetched.retries,
         )
+    failpoints.reach(Point.FETCH_ENTERED)
 
 
 def _fetch_metadata(attempt: Attempt, fetched: Fetched, store: ObjectStore) -> dict[str, Any]:

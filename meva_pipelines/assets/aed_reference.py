@@ -5,7 +5,7 @@ None of them can stop a sync; they are what people read beside the registry.
 
 import base64
 import io
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -22,6 +22,7 @@ from meva_pipelines.schema.roles import Role
 
 _SHOWN_COLUMNS = 8
 _HISTORY = 30
+_RENAMES_LAST_DAYS = 400
 
 
 @dg.multi_asset(
@@ -107,6 +108,7 @@ def sync_report(context: dg.AssetExecutionContext, postgres: Postgres) -> dg.Mat
         if run is None:
             return dg.MaterializeResult(metadata={"summary": dg.MetadataValue.md(f"No published sync for {day}.")})
         history = _history(connection, run)
+        quarantine = _quarantine(connection, run)
         points = connection.execute(
             "SELECT longitude::float8, latitude::float8 FROM aed.aed_data"
             " WHERE source = %s AND data_status = 'active' AND latitude IS NOT NULL",
@@ -115,9 +117,12 @@ def sync_report(context: dg.AssetExecutionContext, postgres: Postgres) -> dg.Mat
     table = reference.regions()
     return dg.MaterializeResult(
         metadata={
-            "summary": dg.MetadataValue.md(_summary(run)),
+            "summary": dg.MetadataValue.md(_summary(run, day)),
             "changes_by_sido": dg.MetadataValue.md(_changes_by_sido(run, table, day)),
             "changed_fields": dg.MetadataValue.md(_changed_fields(run)),
+            "quarantine_by_rule": dg.MetadataValue.md(tables.markdown(quarantine)),
+            "recovered_rows": sum(row["recovered"] for row in quarantine),
+            "still_failing_rows": sum(row["rejected now"] for row in quarantine),
             "coverage": dg.MetadataValue.md(_picture(points, history)),
             "received_rows": run["received_rows"] or 0,
             "inserted_rows": run["inserted_rows"] or 0,
@@ -135,28 +140,50 @@ def _newest_run(connection: psycopg.Connection, day: date) -> dict[str, Any] | N
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             "SELECT *, extract(epoch FROM finished_at - started_at)::float8 AS duration_s FROM ops.sync_runs"
-            " WHERE subject = %s AND day = %s AND status = 'published' AND mode <> 'rollback'"
+            " WHERE subject = %s AND day = %s AND status = 'published' AND mode NOT IN ('rollback', 'deletion')"
             " ORDER BY token DESC LIMIT 1",
             [aed.SUBJECT, day],
         ).fetchone()
 
 
+def _quarantine(connection: psycopg.Connection, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each rule, what this run rejected, what it recovered, and what still waits in all."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            'SELECT rule, count(*) FILTER (WHERE last_token = %(token)s AND released_at IS NULL) AS "rejected now",'
+            " count(*) FILTER (WHERE released_at BETWEEN %(started_at)s AND %(finished_at)s) AS recovered,"
+            " count(*) FILTER (WHERE released_at IS NULL) AS waiting"
+            " FROM aed.quarantine WHERE source = %(source)s GROUP BY 1 ORDER BY 4 DESC, 1",
+            run,
+        ).fetchall()
+
+
 def _history(connection: psycopg.Connection, run: dict[str, Any]) -> list[tuple[date, int, int]]:
     rows = connection.execute(
         "SELECT day, inserted_rows, updated_rows FROM ops.sync_runs WHERE subject = %s AND source = %s"
-        " AND status = 'published' AND mode <> 'rollback' AND token <= %s ORDER BY token DESC LIMIT %s",
+        " AND status = 'published' AND mode NOT IN ('rollback', 'deletion') AND token <= %s"
+        " ORDER BY token DESC LIMIT %s",
         [aed.SUBJECT, run["source"], run["token"], _HISTORY],
     ).fetchall()
     return [(day, inserted or 0, updated or 0) for day, inserted, updated in reversed(rows)]
 
 
-def _summary(run: dict[str, Any]) -> str:
+def _summary(run: dict[str, Any], day: date) -> str:
     return (
         f"**{run['day']}** · {run['mode']} sync of `{run['source']}` in **{run['duration_s']:.1f} s**\n\n"
         f"{run['received_rows']:,} received = **{run['inserted_rows']:,} new** + **{run['updated_rows']:,} changed** "
-        f"+ {run['unchanged_rows']:,} unchanged + {run['quarantined_rows']:,} quarantined; "
+        f"{_renames(run, day)}+ {run['unchanged_rows']:,} unchanged + {run['quarantined_rows']:,} quarantined; "
         f"{run['missing_rows'] or 0:,} missing; **{run['live_rows']:,} devices live**."
     )
+
+
+def _renames(run: dict[str, Any], day: date) -> str:
+    """A rename of regions as the one event that it is, with the devices that it touched."""
+    if not run["renamed_rows"]:
+        return ""
+    events = reference.regions().renames(day - timedelta(days=_RENAMES_LAST_DAYS), day)
+    named = "; ".join(f"{event.effective_on}: {event.description}" for event in events) or "names of regions"
+    return f"+ {run['renamed_rows']:,} renamed by one event ({named}) "
 
 
 def _changes_by_sido(run: dict[str, Any], table: RegionTable, day: date) -> str:

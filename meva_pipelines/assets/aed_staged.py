@@ -7,11 +7,12 @@ from typing import Any
 
 import dagster as dg
 import psycopg
+from pydantic import Field
 
 from meva_pipelines.assets import tables
-from meva_pipelines.assets.aed import DAYS, POOL, RAW_RECORDS, STAGED_RECORDS, SUBJECT, day_of
+from meva_pipelines.assets.aed import DAYS, INTAKES, POOL, STAGED_RECORDS, SUBJECT, day_of
 from meva_pipelines.domain.aed import Mapper, Page
-from meva_pipelines.domain.contract import Contract
+from meva_pipelines.domain.contract import RecordContract
 from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.quality import rules
 from meva_pipelines.quality.suites import AED_SUITES, Target
@@ -31,13 +32,23 @@ from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.registry_staging import Batch, Received
-from meva_pipelines.schema.aed import SOURCED_COLUMNS
+from meva_pipelines.schema.aed import REGIONS, SOURCED_COLUMNS
 from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
+
+
+class StageConfig(dg.Config):
+    """What is staged again when the run itself brought nothing."""
+
+    source: str = Field(
+        default="",
+        description="Source whose newest pages of the day are replayed: data_go_kr, egen, nemc_export; "
+        "empty: the registry API that is asked at night",
+    )
 
 
 @dg.asset(
     key=STAGED_RECORDS,
-    deps=[RAW_RECORDS],
+    deps=[*INTAKES, tables.key(REGIONS)],
     group_name="aed",
     kinds={"postgres"},
     owners=[tables.OWNER],
@@ -47,6 +58,7 @@ from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
 )
 def staged_records(
     context: dg.AssetExecutionContext,
+    config: StageConfig,
     egen: EgenSource,
     store: ObjectStore,
     postgres: Postgres,
@@ -58,8 +70,8 @@ def staged_records(
     """
     day = day_of(context)
     with postgres.connect(Role.WRITER, work="find attempt") as connection:
-        attempt, fetch = _to_stage(connection, egen.dialect, day, context.run.run_id)
-    contract = reference.contract(attempt.source)
+        attempt, fetch = _to_stage(connection, config.source or egen.dialect, day, context.run.run_id)
+    contract = reference.source(attempt.source)
     batch = Batch(attempt)
     with ledger.watch(postgres, attempt):
         with postgres.connect(Role.WRITER, work=f"stage {attempt.token}") as connection:
@@ -92,7 +104,7 @@ def _to_stage(connection: psycopg.Connection, source: str, day: date, run_id: st
     fetch = ledger.latest_fetch(connection, subject=SUBJECT, source=source, day=day)
     if fetch is None:
         raise Refused(f"no pages of {source} were stored for {day}: materialise aed/raw_records for that day first")
-    if reference.contract(source).modified is None:
+    if reference.source(source).modified is None:
         ledger.demand_newest(connection, fetch)
     attempt = ledger.open_attempt(
         connection,
@@ -107,7 +119,7 @@ def _to_stage(connection: psycopg.Connection, source: str, day: date, run_id: st
 
 
 def _stage(
-    connection: psycopg.Connection, batch: Batch, fetch: ledger.Fetch, contract: Contract, store: ObjectStore
+    connection: psycopg.Connection, batch: Batch, fetch: ledger.Fetch, contract: RecordContract, store: ObjectStore
 ) -> tuple[Received, int]:
     mapper = Mapper(contract, reference.regions(), day=batch.attempt.day, columns=SOURCED_COLUMNS)
     entries = raw_pages.pages(store, fetch.fetch_id)

@@ -53,20 +53,31 @@ def sync_runs(postgres: Postgres) -> dg.MaterializeResult[None]:
     ]
 )
 def outbox(postgres: Postgres) -> dg.MaterializeResult[None]:
-    """Show the newest messages."""
+    """Show what is wrong at present, what waits for delivery, and the newest messages."""
     with (
         postgres.connect(Role.READER, work="show outbox") as connection,
         connection.cursor(row_factory=dict_row) as cursor,
     ):
-        rows = cursor.execute(
-            "SELECT created_at::timestamp(0) AS written, severity, title, body FROM ops.outbox"
-            " ORDER BY id DESC LIMIT %s",
+        incidents = cursor.execute(
+            "SELECT kind, subject, source, day, opened_at::timestamp(0) AS open_since, occurrences,"
+            " last_seen_at::timestamp(0) AS last_seen FROM ops.incidents WHERE resolved_at IS NULL ORDER BY id"
+        ).fetchall()
+        messages = cursor.execute(
+            "SELECT created_at::timestamp(0) AS written, kind, severity, title, replace(body, E'\\n', ' · ') AS body,"
+            " delivered_at::timestamp(0) AS delivered, attempts, last_error FROM ops.outbox ORDER BY id DESC LIMIT %s",
             [_SHOWN],
         ).fetchall()
-        waiting = cursor.execute("SELECT count(*) AS n FROM ops.outbox WHERE delivered_at IS NULL").fetchone()
+        counts = cursor.execute(
+            "SELECT count(delivered_at) AS delivered, count(*) - count(delivered_at) AS waiting FROM ops.outbox"
+        ).fetchone()
+    waiting, delivered = (counts["waiting"], counts["delivered"]) if counts else (0, 0)
     return dg.MaterializeResult(
         metadata={
-            "undelivered": waiting["n"] if waiting else 0,
-            "newest_messages": dg.MetadataValue.md(tables.markdown(rows)),
+            "dagster/row_count": waiting + delivered,
+            "open_incidents": len(incidents),
+            "undelivered": waiting,
+            "delivered": delivered,
+            "incidents": dg.MetadataValue.md(tables.markdown(incidents)),
+            "newest_messages": dg.MetadataValue.md(tables.markdown(messages)),
         }
     )

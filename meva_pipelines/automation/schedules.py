@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from meva_pipelines.automation import jobs
 
-SEOUL = ZoneInfo("Asia/Seoul")
+SEOUL = jobs.SEOUL
 
 
 def _day_before(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:

@@ -10,9 +10,9 @@ from meva_pipelines.schema.roles import Role
 
 AED_DATA = tables.key(schema.AED_DATA)
 _NEWEST = (
-    "SELECT token, source, received_rows, inserted_rows, updated_rows, unchanged_rows, quarantined_rows,"
+    "SELECT token, source, received_rows, inserted_rows, updated_rows + renamed_rows, unchanged_rows, quarantined_rows,"
     " coalesce((details->>'reappeared_rows')::bigint, 0), missing_rows"
-    " FROM ops.sync_runs WHERE subject = %s AND status = 'published' AND mode <> 'rollback' ORDER BY token DESC LIMIT 1"
+    " FROM ops.sync_runs WHERE subject = %s AND status = 'published' AND mode NOT IN ('rollback', 'deletion') ORDER BY token DESC LIMIT 1"
 )
 
 
@@ -59,6 +59,24 @@ def published_rows_are_those_of_the_run(postgres: Postgres) -> dg.AssetCheckResu
     return dg.AssetCheckResult(
         passed=actual == expected,
         metadata={"attempt": token, "expected_rows": expected, "found_rows": actual},
+    )
+
+
+@dg.asset_check(asset=tables.key(schema.REGIONS), blocking=True)
+def a_code_names_one_region_a_day(postgres: Postgres) -> dg.AssetCheckResult:
+    """Periods of a region code do not overlap, and every sigungu valid today lies in a sido valid today."""
+    with postgres.connect(Role.READER, work="check regions") as connection:
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM aed.regions AS a JOIN aed.regions AS b ON a.code = b.code"
+            " AND a.valid_from < b.valid_from AND coalesce(a.valid_to, 'infinity') > b.valid_from),"
+            " (SELECT count(*) FROM aed.regions AS g WHERE g.level = 'gugun' AND g.valid_to IS NULL AND NOT EXISTS"
+            " (SELECT FROM aed.regions AS s WHERE s.code = left(g.code, 2) AND s.valid_to IS NULL)),"
+            " (SELECT count(*) FROM aed.regions WHERE level = 'gugun' AND valid_to IS NULL)"
+        ).fetchone()
+    overlapping, homeless, current = row or (0, 0, 0)
+    return dg.AssetCheckResult(
+        passed=overlapping == 0 and homeless == 0 and current > 0,
+        metadata={"overlapping_periods": overlapping, "without_sido": homeless, "sigungu_today": current},
     )
 
 

@@ -6,6 +6,7 @@ the other for a column that holds a bad one, so that a bad stamp costs one row a
 
 import functools
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from hashlib import blake2b
 import orjson
 
 from meva_pipelines.domain.addresses import collapse_prefixes
-from meva_pipelines.domain.contract import Contract, Field, FieldType
+from meva_pipelines.domain.contract import Field, FieldType, RecordContract
 from meva_pipelines.domain.regions import RegionTable
 from meva_pipelines.domain.transforms import TRANSFORMS
 
@@ -30,6 +31,7 @@ MAPPING_VERSION = 1
 """Part of every row hash: a change here lets every row be looked at again."""
 
 _SHOWN = 40
+_NUL_MARK = "\ufffd"
 _NUMBERS = {float, type(None)}
 _CENTER_NOISE = re.compile(r"[\s()\[\]·.,_-]+")
 _DATE_FORMS = (
@@ -80,7 +82,7 @@ class Mapper:
     `columns` are the published columns in table order; a column that the contract does not fill stays NULL.
     """
 
-    def __init__(self, contract: Contract, regions: RegionTable, *, day: date, columns: Sequence[str]) -> None:
+    def __init__(self, contract: RecordContract, regions: RegionTable, *, day: date, columns: Sequence[str]) -> None:
         self._contract = contract
         self._regions = regions
         self._day = day
@@ -88,7 +90,8 @@ class Mapper:
         self._columns = tuple(columns)
         reads = {name for field in contract.fields for name in field.reads} | {contract.key}
         self._reads = tuple(sorted(reads | ({contract.modified} if contract.modified else set())))
-        self._salt = f"{contract.name}/{contract.version}/{MAPPING_VERSION}"
+        self._read_all: Callable[[Record], tuple[object, ...]] = operator.itemgetter(*self._reads)
+        self._salted = blake2b(f"{contract.name}/{contract.version}/{MAPPING_VERSION}".encode(), digest_size=16)
         self._resolve = functools.lru_cache(maxsize=4096)(self._resolved)
 
     def page(self, number: int, records: Sequence[Record]) -> Page:
@@ -97,15 +100,25 @@ class Mapper:
         The digest is BLAKE2b-128 over the fields that the contract reads, in the order of their names, salted
         with the versions of contract and mapping. Fields that a contract ignores do not count.
         """
-        names, salt, key = self._reads, self._salt, self._contract.key
-        dumped = [orjson.dumps([salt, *map(record.get, names)]) for record in records]
-        return Page(
-            number=number,
-            records=records,
-            keys=[_key(record.get(key)) for record in records],
-            digests=[blake2b(text, digest_size=16).digest() for text in dumped],
-            nul_rows=frozenset(index for index, text in enumerate(dumped) if b"\\u0000" in text),
-        )
+        key, read, salted = self._contract.key, self._read_all, self._salted
+        digests, nul_rows = [], []
+        for index, record in enumerate(records):
+            try:
+                values = read(record)
+            except KeyError:
+                read = self._read_present
+                values = read(record)
+            text = orjson.dumps(values)
+            state = salted.copy()
+            state.update(text)
+            digests.append(state.digest())
+            if b"\\" in text and b"\\u0000" in text and storable(record) != record:
+                nul_rows.append(index)
+        keys = [_key(record.get(key)) for record in records]
+        return Page(number=number, records=records, keys=keys, digests=digests, nul_rows=frozenset(nul_rows))
+
+    def _read_present(self, record: Record) -> tuple[object, ...]:
+        return tuple(map(record.get, self._reads))
 
     def rows(self, page: Page, positions: Sequence[int]) -> Mapped:
         """Type the records at `positions`: (page, line, key, published columns…, region…, digest) per row."""
@@ -152,7 +165,10 @@ class Mapper:
             return [None] * len(records)
         if field.inputs and field.transform is not None:
             derive = TRANSFORMS[field.transform]
-            return [_derived(derive, field, record) for record in records]
+            return [
+                _derived(derive, field, record, functools.partial(reject, index))
+                for index, record in enumerate(records)
+            ]
         raw = [record.get(field.source) for record in records]
         return _typed(raw, _PARSERS[field.type], field.source, reject)
 
@@ -186,7 +202,7 @@ class Mapper:
 def _key(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value).strip() or None
+    return str(value).replace("\0", _NUL_MARK).strip() or None
 
 
 def _typed(raw: list[object], parse: Parser | None, name: str, reject: Reject) -> list[object]:
@@ -213,9 +229,17 @@ def _one(value: object, parse: Parser | None, name: str, reject: Callable[[str, 
         return text
     try:
         return parse(text)
-    except ValueError as error:
-        reject("field_has_its_type", name, f"{error}: {text[:_SHOWN]!r}")
+    except ValueError:
+        reject("field_has_its_type", name, f"{_EXPECTED[parse]} is expected, not text like {_form(text)!r}")
         return None
+
+
+def _form(text: str) -> str:
+    """Return what a text looks like without what it says: a value in the wrong field may be somebody's telephone."""
+    return "".join(
+        "9" if c.isdecimal() else "a" if c.isascii() and c.isalpha() else "가" if c.isalpha() else c
+        for c in text[:_SHOWN]
+    )
 
 
 def _date(text: str) -> date:
@@ -243,6 +267,12 @@ def _decimal(text: str) -> float:
     return number
 
 
+_EXPECTED: Mapping[Parser, str] = {
+    int: "a whole number",
+    _decimal: "a finite number",
+    _date: "a date",
+    _timestamp: "a time with its zone",
+}
 _PARSERS: Mapping[FieldType, Parser | None] = {
     FieldType.TEXT: None,
     FieldType.INTEGER: int,
@@ -252,8 +282,17 @@ _PARSERS: Mapping[FieldType, Parser | None] = {
 }
 
 
-def _derived(derive: Callable[[Mapping[str, str | None]], str | None], field: Field, record: Record) -> str | None:
-    return _remembered(derive, field.reads, tuple(map(record.get, field.reads)))
+def _derived(
+    derive: Callable[[Mapping[str, str | None]], str | None],
+    field: Field,
+    record: Record,
+    reject: Callable[[str, str | None, str], None],
+) -> str | None:
+    values = tuple(map(record.get, field.reads))
+    if all(value is None or isinstance(value, str | int | float) for value in values):
+        return _remembered(derive, field.reads, values)
+    reject("field_is_a_scalar", field.source, "texts or numbers are expected")
+    return None
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -273,10 +312,15 @@ def _center(name: object) -> str | None:
 
 def storable(record: Record) -> dict[str, object]:
     """Return a record as PostgreSQL can keep it as JSON: the character NUL becomes U+FFFD."""
-    return {
-        name.replace("\0", "\ufffd"): value.replace("\0", "\ufffd") if isinstance(value, str) else value
-        for name, value in record.items()
-    }
+    return {name.replace("\0", _NUL_MARK): _storable(value) for name, value in record.items()}
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return value.replace("\0", _NUL_MARK)
+    if isinstance(value, list):
+        return [_storable(part) for part in value]
+    return storable(value) if isinstance(value, dict) else value
 
 
 def keep_newest(copies: Iterable[tuple[int, int, bytes, datetime | None]]) -> dict[tuple[int, int], str]:

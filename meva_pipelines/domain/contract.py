@@ -1,5 +1,8 @@
 """The declarative contract of a registry source: where it is asked, how it pages, what its fields mean.
 
+A source that is asked over HTTP has a `Contract`; one whose records come in files a `TableContract`; what both
+say about records is a `RecordContract`.
+
 A contract is parsed from a YAML file beside the resources; on the day a source changes its specification the
 file changes and this module does not. Asking belongs to the e-gen client, reading answers to `domain/egen.py`
 and turning fields into published columns to the row rules. Nothing here opens a file.
@@ -19,6 +22,10 @@ JOIN_PREFIX = "join_prefix"
 """The only transform of a single field: put sido and gugun in front of an address, once (`domain/aed.py`).
 
 Stripping and the words that mean NULL are the same for all fields and need no name."""
+
+
+TABLE = "table"
+"""`answer.wire` of a source that is not asked: its records come in files with a header row."""
 
 
 class FieldType(StrEnum):
@@ -50,7 +57,8 @@ class Field:
     """One published column and where it comes from.
 
     `source` names the field on the wire; a derived field reads `inputs` instead and `source` joins their
-    names with `+`. `length` is the longest accepted text in characters, after the transform.
+    names with `+`. `length` is the longest accepted text in characters, after the transform. `alternates` are
+    other headers under which files bring the same field.
     """
 
     source: str
@@ -62,6 +70,7 @@ class Field:
     is_personal: bool
     meaning: str
     inputs: tuple[str, ...] = ()
+    alternates: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -125,12 +134,11 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
-    """Everything that is agreed with one source.
+class RecordContract:
+    """What is agreed about the records of one source, however they come.
 
     `key` is the wire field that identifies a device for good, at most `key_length` characters; `modified` the
-    wire field with the time of its last change. `widths` are digit counts of fields whose leading zeros get
-    lost where JSON makes numbers of them. `ignored` fields are known and deliberately dropped.
+    wire field with the time of its last change. `ignored` fields are known and deliberately dropped.
     """
 
     name: str
@@ -138,11 +146,6 @@ class Contract:
     key: str
     key_length: int
     modified: str | None
-    endpoint: Endpoint
-    paging: Paging
-    auth: Auth
-    shape: Shape
-    widths: Mapping[str, int]
     fields: tuple[Field, ...]
     ignored: tuple[str, ...]
 
@@ -162,8 +165,55 @@ class Contract:
         return tuple(sorted(needed - set(names)))
 
 
+@dataclass(frozen=True, slots=True)
+class Contract(RecordContract):
+    """Everything that is agreed with a source that is asked over HTTP.
+
+    `widths` are digit counts of fields whose leading zeros get lost where JSON makes numbers of them.
+    """
+
+    endpoint: Endpoint
+    paging: Paging
+    auth: Auth
+    shape: Shape
+    widths: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TableContract(RecordContract):
+    """Everything that is agreed about tables that come in files: `source` of a field is its column header."""
+
+
+def parse_source(values: object) -> Contract | TableContract:
+    """Read a contract of either kind, told by its `answer.wire`; raises ValueError naming the bad entry."""
+    answer = values.get("answer") if isinstance(values, Mapping) else None
+    is_table = isinstance(answer, Mapping) and answer.get("wire") == TABLE
+    return parse_table(values) if is_table else parse(values)
+
+
+def parse_table(values: object) -> TableContract:
+    """Read the contract of a source whose records come in files; raises ValueError naming the bad entry."""
+    entry = Entries(values, "contract")
+    answer = entry.part("answer")
+    if answer.text("wire") != TABLE:
+        raise ValueError(f"contract.answer.wire: {TABLE} is expected")
+    answer.end()
+    contract = TableContract(
+        name=entry.text("name"),
+        version=entry.count("version"),
+        key=entry.text("key"),
+        key_length=entry.count("key_length"),
+        modified=entry.text_or_none("modified"),
+        fields=tuple(_field(part, index) for index, part in enumerate(entry.parts("fields"))),
+        ignored=entry.texts("ignored"),
+    )
+    entry.end()
+    _refuse_contradictions(contract)
+    return contract
+
+
 def parse(values: object) -> Contract:
-    """Read a contract from the mapping of its file; raises ValueError naming the bad entry."""
+    """Read the contract of a source that is asked over HTTP; raises ValueError naming the bad entry."""
     entry = Entries(values, "contract")
     contract = Contract(
         name=entry.text("name"),
@@ -265,6 +315,7 @@ def _field(entry: Entries, index: int) -> Field:
         is_personal=entry.flag("personal"),
         meaning=entry.text("meaning"),
         inputs=inputs,
+        alternates=entry.texts("alternates"),
     )
     entry.end()
     vocabulary = frozenset(TRANSFORMS) if inputs else {JOIN_PREFIX, None}
@@ -279,7 +330,7 @@ def _one_of(vocabulary: type[Word], value: str, where: str) -> Word:
     return vocabulary(value)
 
 
-def _refuse_contradictions(contract: Contract) -> None:
+def _refuse_contradictions(contract: RecordContract) -> None:
     columns = [field.column for field in contract.fields]
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
@@ -288,6 +339,6 @@ def _refuse_contradictions(contract: Contract) -> None:
     both = sorted(used & set(contract.ignored))
     if both:
         raise ValueError(f"contract.ignored: fields that are also used: {', '.join(both)}")
-    stray = sorted(set(contract.widths) - contract.known)
+    stray = sorted(set(contract.widths) - contract.known) if isinstance(contract, Contract) else []
     if stray:
         raise ValueError(f"contract.widths: fields that the contract does not know: {', '.join(stray)}")

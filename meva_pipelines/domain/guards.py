@@ -53,16 +53,15 @@ def undoable(runs: Mapping[int, int | None]) -> frozenset[int]:
     `runs` maps the token of each published run, oldest first, to the run that it rolled back (None for a sync).
     """
     effective: list[int] = []
-    undone: dict[int, int] = {}
+    syncs: dict[int, int] = {}
     last: int | None = None
     for token, target in runs.items():
         last = token
-        if target is None:
-            effective.append(token)
-        elif effective and effective[-1] == target:
-            undone[token] = effective.pop()
-        elif target in undone:
-            effective.append(undone[target])
+        sync = syncs[token] = token if target is None else syncs.get(target, target)
+        if sync in effective:
+            effective.remove(sync)
+        else:
+            effective.append(sync)
     allowed = set(effective[-1:])
     if last is not None and runs[last] is not None:
         allowed.add(last)

@@ -1,4 +1,4 @@
-"""`python -m meva_pipelines.local`: the commands behind `make demo`, `make ui`, `make psql` and `make migrate`."""
+"""`python -m meva_pipelines.local`: the commands behind `make demo`, `ui`, `psql`, `metrics`, `migrate` and `stop`."""
 
 import os
 import signal
@@ -13,6 +13,8 @@ from meva_pipelines.domain.failures import MevaError
 from meva_pipelines.local import demo as story
 from meva_pipelines.local import environment
 from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
+from meva_pipelines.resources.metrics import serving
+from meva_pipelines.resources.postgres import Postgres
 
 REGISTRY_SIZE = 81_464
 
@@ -90,6 +92,19 @@ def _psql(prepared: environment.Environment, arguments: tuple[str, ...]) -> tupl
     server = EmbeddedPostgres(home=prepared.home)
     program = "psql" if os.environ.get("MEVA_DATABASE_URL") else str(server.ensure_running().bindir / "psql")
     return program, ["psql", *arguments], {**os.environ, **parts}
+
+
+@main.command()
+@click.option("--port", default=9464, show_default=True, type=click.IntRange(0, 65_535), help="0: a free one.")
+def metrics(port: int) -> None:
+    """Serve the metrics of the syncs to a Prometheus on this machine."""
+    prepared = environment.prepare()
+    postgres = Postgres(url=os.environ.get("MEVA_DATABASE_URL", ""), home=str(prepared.home))
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    with serving(postgres, port=port) as bound:
+        click.echo(f"metrics on http://127.0.0.1:{bound}/metrics (end with Ctrl-C)")
+        signal.sigwait(ends)
 
 
 @main.command()

@@ -23,7 +23,7 @@ from meva_pipelines.local.environment import SANDBOX_PAST_DAYS, SEOUL, Environme
 _REGISTRY_FIGURES = (
     "SELECT token, received_rows, inserted_rows, updated_rows, unchanged_rows, quarantined_rows, live_rows, status,"
     " error, extract(epoch FROM finished_at - started_at)::float8, bytes_received"
-    " FROM ops.sync_runs WHERE mode <> 'rollback' ORDER BY token DESC LIMIT 1"
+    " FROM ops.sync_runs WHERE mode NOT IN ('rollback', 'deletion') ORDER BY token DESC LIMIT 1"
 )
 
 

@@ -15,9 +15,11 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
-from sqlalchemy import make_url
+from psycopg import pq
+from sqlalchemy import URL, make_url
 
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME, EmbeddedPostgres
+from meva_pipelines.resources.postgres import Postgres, parts_of
 from meva_pipelines.schema import migrate
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -71,7 +73,8 @@ def prepare() -> Environment:
 def _databases(folder: Path) -> tuple[str, str]:
     """Return the libpq URLs of the warehouse and of Dagster's storage."""
     if given := os.environ.get("MEVA_DATABASE_URL"):
-        warehouse = _with_driver(given, "postgresql")
+        warehouse = Postgres(url=given, home=str(folder)).dsn()
+        parts_of(warehouse)
         dagster = os.environ.get("MEVA_DAGSTER_DATABASE_URL") or _sibling(warehouse, DAGSTER_DATABASE)
     else:
         server = EmbeddedPostgres(home=folder).ensure_running()
@@ -81,7 +84,7 @@ def _databases(folder: Path) -> tuple[str, str]:
 
 
 def _with_driver(url: str, driver: str) -> str:
-    return make_url(url).set(drivername=driver).render_as_string(hide_password=False)
+    return _rendered(make_url(url).set(drivername=driver))
 
 
 def _sibling(url: str, database: str) -> str:
@@ -90,7 +93,12 @@ def _sibling(url: str, database: str) -> str:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if found is None:
             connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
-    return make_url(url).set(database=database).render_as_string(hide_password=False)
+    return _rendered(make_url(url).set(database=database))
+
+
+def _rendered(url: URL) -> str:
+    """Spell a URL for libpq, which takes no blank that SQLAlchemy leaves as it is."""
+    return url.render_as_string(hide_password=False).replace(" ", "%20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,8 @@ def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator
     finally:
         process.terminate()
         process.wait(timeout=15)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def _announced(process: subprocess.Popen[bytes]) -> str:
@@ -156,12 +166,9 @@ def _announced(process: subprocess.Popen[bytes]) -> str:
 
 
 def libpq_variables(url: str) -> dict[str, str]:
-    """Return the libpq environment variables of a URL."""
-    parts = make_url(url)
+    """Return the libpq environment variables of a URL: address, user and password, and how it demands TLS."""
     return {
-        "PGHOST": parts.host or "localhost",
-        "PGPORT": str(parts.port or 5432),
-        "PGUSER": parts.username or "",
-        "PGPASSWORD": str(parts.password or ""),
-        "PGDATABASE": parts.database or "",
+        option.envvar.decode(): option.val.decode()
+        for option in pq.Conninfo.parse(url.encode())
+        if option.envvar is not None and option.val is not None
     }

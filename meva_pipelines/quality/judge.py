@@ -24,11 +24,13 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_postgres("warehouse", connection_string=request["url"])
-    batches = {
-        target: source.add_table_asset(target, table_name=table).add_batch_definition_whole_table(target).get_batch()
-        for target, table in request["tables"].items()
-    }
     try:
+        batches = {
+            target: source.add_table_asset(target, table_name=table)
+            .add_batch_definition_whole_table(target)
+            .get_batch()
+            for target, table in request["tables"].items()
+        }
         return _judged(gx, request, batches)
     finally:
         source.get_execution_engine().close()

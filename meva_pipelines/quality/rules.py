@@ -3,17 +3,17 @@
 A rule is a SQL condition over a staged row `s`. A record that breaks one goes to quarantine; the batch goes on.
 """
 
-from meva_pipelines.domain.contract import Contract, FieldType
+from meva_pipelines.domain.contract import FieldType, RecordContract
 from meva_pipelines.domain.regions import KOREA_BOX, NameStatus
 from meva_pipelines.resources.registry_staging import RowRule
 
 
-def aed_rules(contract: Contract) -> tuple[RowRule, ...]:
+def aed_rules(contract: RecordContract) -> tuple[RowRule, ...]:
     """Return the row rules of a source: its contract first, then what is true of every registry record."""
     return (*_required(contract), *_lengths(contract), *_REGISTRY)
 
 
-def _required(contract: Contract) -> tuple[RowRule, ...]:
+def _required(contract: RecordContract) -> tuple[RowRule, ...]:
     return tuple(
         RowRule(
             "required_field_is_given",
@@ -26,7 +26,7 @@ def _required(contract: Contract) -> tuple[RowRule, ...]:
     )
 
 
-def _lengths(contract: Contract) -> tuple[RowRule, ...]:
+def _lengths(contract: RecordContract) -> tuple[RowRule, ...]:
     return tuple(
         RowRule(
             "text_has_its_length",

@@ -297,10 +297,15 @@ class EgenSource(dg.ConfigurableResource[None]):
     max_page_bytes: int = Field(default=64_000_000, gt=0, description="Largest decoded page, bytes")
 
     def fetch(
-        self, *, modified_after: datetime | None, store: Store, districts: Sequence[tuple[str, str]] = ()
+        self,
+        *,
+        modified_after: datetime | None,
+        store: Store,
+        districts: Sequence[tuple[str, str]] = (),
+        within_s: float | None = None,
     ) -> Fetched:
-        """Fetch the whole set, or what changed after `modified_after`; see `EgenSession.fetch`."""
-        with self.session() as session:
+        """Fetch the whole set, or what changed after `modified_after`, within some seconds; see `EgenSession.fetch`."""
+        with self.session(within_s=within_s) as session:
             return session.fetch(modified_after=modified_after, store=store, districts=districts)
 
     def probe(self) -> Probe:
@@ -310,9 +315,16 @@ class EgenSource(dg.ConfigurableResource[None]):
 
     @contextmanager
     def session(
-        self, *, transport: httpx.BaseTransport | None = None, sleep: Callable[[float], object] | None = None
+        self,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], object] | None = None,
+        within_s: float | None = None,
     ) -> Iterator[EgenSession]:
-        """Lend an open session; `transport` and `sleep` stand in for the network and for waiting."""
+        """Lend an open session; `transport` and `sleep` stand in for the network and for waiting.
+
+        `within_s` shortens the budget of this session.
+        """
         contract = reference.contract(self.dialect)
         page_size = self.page_size or contract.paging.default_size
         if page_size > contract.paging.max_size:
@@ -325,7 +337,7 @@ class EgenSource(dg.ConfigurableResource[None]):
             token=self.token,
             connect_timeout_s=self.connect_timeout_s,
             read_timeout_s=self.read_timeout_s,
-            budget_s=self.budget_s,
+            budget_s=self.budget_s if within_s is None else min(self.budget_s, within_s),
             max_page_bytes=self.max_page_bytes,
         )
         with Line(settings, contract, transport=transport, sleep=sleep) as line:

@@ -5,7 +5,6 @@ here; which pages are asked for belongs to `resources/egen.py`. A URL carries th
 no exception chain and no log record of this module ever holds one.
 """
 
-import logging
 import re
 import threading
 import time
@@ -27,6 +26,7 @@ from meva_pipelines.domain.contract import Contract, KeyPlace
 from meva_pipelines.domain.egen_verdicts import Kind, Verdict
 from meva_pipelines.domain.failures import MevaError, QuotaExhausted, Refused, Unavailable
 from meva_pipelines.domain.inflation import Inflater
+from meva_pipelines.resources import http_logs
 
 MAX_ATTEMPTS = 4
 """One request and at most three retries, after 1, 2 and 4 s (seed 001 §6.3)."""
@@ -79,16 +79,6 @@ class Reply:
     retry_after_s: float | None = None
 
 
-class _QuietLibraries(logging.Filter):
-    """httpx writes each URL, and with it the key, at INFO."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING
-
-
-_QUIET = _QuietLibraries()
-
-
 class Line:
     """An open line, lent with `with`; not for two threads at once. Raises Refused for unusable settings."""
 
@@ -109,8 +99,7 @@ class Line:
         self._deadline = time.monotonic() + settings.budget_s
         self._next_start = 0.0
         self._bearer = settings.token
-        logging.getLogger("httpx").addFilter(_QUIET)
-        logging.getLogger("httpcore").setLevel(logging.WARNING)
+        http_logs.keep_addresses_out()
         self._client = httpx.Client(
             transport=transport,
             follow_redirects=False,

@@ -26,6 +26,7 @@ class Point(StrEnum):
     FETCH_PAGE_STORED = "aed.fetch.page_stored"
     FETCH_BEFORE_MANIFEST = "aed.fetch.before_manifest"
     FETCH_AFTER_MANIFEST = "aed.fetch.after_manifest"
+    FETCH_ENTERED = "aed.fetch.entered"
     OBJECT_BEFORE_RENAME = "store.object.before_rename"
     STAGE_CREATED = "aed.stage.created"
     STAGE_PAGE_COPIED = "aed.stage.page_copied"
@@ -41,6 +42,9 @@ class Point(StrEnum):
     PUBLISH_AFTER_COMMIT = "publish.after_commit"
     CLEAN_BEFORE_DROP = "aed.clean.before_drop"
     ROLLBACK_AFTER_RESTORE = "aed.rollback.after_restore"
+    DELETION_AFTER_TOMBSTONE = "aed.deletion.after_tombstone"
+    ALERTS_BEFORE_SEND = "alerts.before_send"
+    ALERTS_AFTER_SEND = "alerts.after_send"
 
 
 class Injected(RuntimeError):
@@ -61,13 +65,12 @@ def reach(point: Point) -> None:
 
 
 def _act(point: Point, requested: str) -> None:
+    _visits[point.value] += 1
+    visit = _visits[point.value]
     for item in requested.split(","):
         name, _, rest = item.partition(":")
         action, _, nth = rest.partition("@")
-        if name != point.value:
-            continue
-        _visits[name] += 1
-        if _visits[name] == int(nth or 1):
+        if name == point.value and visit == int(nth or 1):
             _perform(action, point)
 
 

@@ -1,10 +1,10 @@
-"""The ledgers in `ops` as verbs: attempts, fetches, verdicts, outbox. No rows of any subject are touched here."""
+"""The ledgers in `ops` as verbs: attempts, fetches, verdicts. No rows of any subject are touched here."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 import psycopg
@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.failures import MevaError, Rejected, Superseded, Unavailable
+from meva_pipelines.resources import outbox
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
 
@@ -24,6 +25,7 @@ class Mode(StrEnum):
     INCREMENTAL = "incremental"
     REPLAY = "replay"
     ROLLBACK = "rollback"
+    DELETION = "deletion"
 
 
 class Status(StrEnum):
@@ -73,6 +75,9 @@ class Fetch:
 
 
 _ATTEMPT = sql.SQL("token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at")
+_DATA_EXCEPTIONS = "22"
+"""Class of the SQLSTATEs whose primary message quotes the value at fault."""
+
 _FETCH = sql.SQL(
     "id, subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot, rows, bytes, received_at,"
     " as_of, outcome"
@@ -112,6 +117,16 @@ def attempt_of_run(connection: psycopg.Connection, *, subject: str, dagster_run_
     )
 
 
+def launched(connection: psycopg.Connection, *, subject: str, dagster_run_id: str) -> tuple[int, timedelta]:
+    """Return how many attempts a Dagster run opened for a subject, and how long ago the first began."""
+    row = connection.execute(
+        "SELECT count(*), coalesce(clock_timestamp() - min(started_at), '0') FROM ops.sync_runs"
+        " WHERE subject = %s AND dagster_run_id = %s",
+        [subject, dagster_run_id],
+    ).fetchone()
+    return (0, timedelta()) if row is None else (int(row[0]), row[1])
+
+
 def latest_attempt(
     connection: psycopg.Connection, *, subject: str, day: date, statuses: tuple[Status, ...]
 ) -> Attempt | None:
@@ -119,8 +134,8 @@ def latest_attempt(
     return _maybe(
         connection,
         sql.SQL(
-            "SELECT {} FROM ops.sync_runs WHERE subject = %s AND day = %s AND status = ANY(%s) AND mode <> 'rollback'"
-            " ORDER BY token DESC LIMIT 1"
+            "SELECT {} FROM ops.sync_runs WHERE subject = %s AND day = %s AND status = ANY(%s)"
+            " AND mode NOT IN ('rollback', 'deletion') ORDER BY token DESC LIMIT 1"
         ).format(_ATTEMPT),
         [subject, day, list(statuses)],
     )
@@ -150,11 +165,21 @@ def now(connection: psycopg.Connection) -> datetime:
 
 
 def demand_current(connection: psycopg.Connection, attempt: Attempt) -> None:
-    """Refuse an attempt that a newer one has overtaken.
+    """Refuse an attempt that has ended, or that a newer one has overtaken.
 
     Raises:
-        Superseded: a newer attempt for the same subject and source is under way or has published.
+        Superseded: this attempt was published, failed or rejected already, or a newer attempt for the same subject
+            and source is under way or has published.
     """
+    ended = connection.execute(
+        "SELECT status FROM ops.sync_runs WHERE token = %s AND status IN ('published', 'failed', 'rejected')",
+        [attempt.token],
+    ).fetchone()
+    if ended is not None:
+        raise Superseded(
+            f"attempt {attempt.token} for {attempt.subject} has ended already, {ended[0]}: this run changed nothing. "
+            "Nothing needs to be done if it was published; otherwise run the sync again."
+        )
     row = connection.execute(
         "SELECT max(token) FROM ops.sync_runs WHERE subject = %s AND source = %s AND token > %s"
         " AND status NOT IN ('failed', 'rejected')",
@@ -167,49 +192,64 @@ def demand_current(connection: psycopg.Connection, attempt: Attempt) -> None:
         )
 
 
+def close_overtaken(connection: psycopg.Connection, attempt: Attempt) -> None:
+    """End the older attempts that never said how they ended, now that this one is published: they were killed."""
+    connection.execute(
+        "UPDATE ops.sync_runs SET status = 'failed', finished_at = clock_timestamp(), error_type = %s, error = %s"
+        " WHERE subject = %s AND source = %s AND token < %s AND status IN ('started', 'fetched', 'staged')",
+        [
+            Superseded.__name__,
+            f"overtaken by attempt {attempt.token} before it ended",
+            attempt.subject,
+            attempt.source,
+            attempt.token,
+        ],
+    )
+
+
 @contextmanager
-def watch(postgres: Postgres, attempt: Attempt) -> Iterator[None]:
+def watch(
+    postgres: Postgres, attempt: Attempt, *, is_last: Callable[[MevaError], bool] = lambda _: True
+) -> Iterator[None]:
     """Write down how an attempt ended when the body raises; the error goes on, stripped of row contents.
 
-    A psycopg error may quote a whole row: only its primary message is kept.
+    People are told unless `is_last` says that another attempt follows by itself.
+    A psycopg error may quote a whole row: only its primary message is kept, and not even that where it quotes a value.
     """
     try:
         yield
     except MevaError as error:
-        _end(postgres, attempt, error, str(error))
+        _end(postgres, attempt, error, str(error), is_told=is_last(error))
         raise
     except psycopg.Error as error:
-        message = f"PostgreSQL: {error.diag.message_primary or type(error).__name__} (SQLSTATE {error.sqlstate})"
-        _end(postgres, attempt, error, message)
-        raise Unavailable(f"attempt {attempt.token} for {attempt.subject} failed. {message}") from None
+        message = f"PostgreSQL: {_without_values(error)} (SQLSTATE {error.sqlstate})"
+        unavailable = Unavailable(f"attempt {attempt.token} for {attempt.subject} failed. {message}")
+        _end(postgres, attempt, error, message, is_told=is_last(unavailable))
+        raise unavailable from None
     except Exception as error:
-        _end(postgres, attempt, error, type(error).__name__)
+        _end(postgres, attempt, error, type(error).__name__, is_told=True)
         raise
 
 
-def _end(postgres: Postgres, attempt: Attempt, error: Exception, message: str) -> None:
+def _without_values(error: psycopg.Error) -> str:
+    if error.sqlstate is None or error.sqlstate.startswith(_DATA_EXCEPTIONS):
+        return type(error).__name__
+    return error.diag.message_primary or type(error).__name__
+
+
+def _end(postgres: Postgres, attempt: Attempt, error: Exception, message: str, *, is_told: bool) -> None:
     status = Status.REJECTED if isinstance(error, Rejected) else Status.FAILED
     try:
         with postgres.connect(Role.WRITER, work=f"end attempt {attempt.token}") as connection:
-            connection.execute(
+            ended = connection.execute(
                 "UPDATE ops.sync_runs SET status = %s, finished_at = clock_timestamp(), error_type = %s, error = %s"
-                " WHERE token = %s AND status <> 'published'",
+                " WHERE token = %s AND status NOT IN ('published', 'rejected')",
                 [status, type(error).__name__, message, attempt.token],
             )
-            _tell(connection, attempt, status, message)
+            if ended.rowcount and is_told:
+                outbox.tell_end(connection, attempt.token)
     except (MevaError, psycopg.Error):
         return  # the database itself is gone: the open attempt is closed by the next one
-
-
-def _tell(connection: psycopg.Connection, attempt: Attempt, status: Status, message: str) -> None:
-    announce(
-        connection,
-        incident=f"{attempt.subject}/{attempt.source}/{attempt.token}/{status}",
-        severity="critical" if status is Status.REJECTED else "warning",
-        title=f"{attempt.subject}: {attempt.mode} of {attempt.day} {status}",
-        body=message,
-        token=attempt.token,
-    )
 
 
 def reject(connection: psycopg.Connection, attempt: Attempt, message: str) -> None:
@@ -222,24 +262,7 @@ def reject(connection: psycopg.Connection, attempt: Attempt, message: str) -> No
         error_type=Rejected.__name__,
         error=message,
     )
-    _tell(connection, attempt, Status.REJECTED, message)
-
-
-def announce(
-    connection: psycopg.Connection,
-    *,
-    incident: str,
-    severity: str,
-    title: str,
-    body: str,
-    token: int | None,
-) -> None:
-    """Write a message to the outbox in the caller's transaction; one per incident."""
-    connection.execute(
-        "INSERT INTO ops.outbox (incident, severity, title, body, token) VALUES (%s, %s, %s, %s, %s)"
-        " ON CONFLICT (incident) DO NOTHING",
-        [incident, severity, title, body, token],
-    )
+    outbox.tell_end(connection, attempt.token)
 
 
 def take(
@@ -275,11 +298,11 @@ def take(
 
 
 def latest_fetch(connection: psycopg.Connection, *, subject: str, source: str, day: date | None) -> Fetch | None:
-    """Return the newest fetch of a day, or the newest of all days."""
+    """Return the newest fetch of a day, or the newest of all days; replays of quarantined records are none."""
     with connection.cursor(row_factory=class_row(Fetch)) as cursor:
         return cursor.execute(
             sql.SQL(
-                "SELECT {} FROM ops.ingest_ledger WHERE subject = %s AND source = %s"
+                "SELECT {} FROM ops.ingest_ledger WHERE subject = %s AND source = %s AND mode <> 'replay'"
                 " AND (%s::date IS NULL OR day = %s) ORDER BY id DESC LIMIT 1"
             ).format(_FETCH),
             [subject, source, day, day],
@@ -308,26 +331,34 @@ def demand_newest(connection: psycopg.Connection, fetch: Fetch) -> None:
     Raises:
         Rejected: publishing it would turn the clock back.
     """
-    row = connection.execute(
-        "SELECT max(id) FROM ops.ingest_ledger AS i WHERE subject = %s AND source = %s AND id > %s AND EXISTS"
-        " (SELECT FROM ops.sync_runs AS run WHERE run.subject = i.subject AND run.fetch_id = i.fetch_id"
-        " AND run.status = 'published' AND NOT EXISTS (SELECT FROM ops.sync_runs AS undo"
-        " WHERE undo.target_token = run.token AND undo.status = 'published'))",
-        [fetch.subject, fetch.source, fetch.id],
-    ).fetchone()
-    if row is not None and row[0] is not None:
+    if not is_newest(connection, fetch):
         raise Rejected(
             f"the pages of {fetch.day} ({fetch.fetch_id}) are older than what is published, and {fetch.source} gives"
             " no timestamps to tell which row is newer. Roll the later sync back first, or fetch again."
         )
 
 
+def is_newest(connection: psycopg.Connection, fetch: Fetch) -> bool:
+    """Tell whether no later fetch of the same source is published; what was rolled back does not count."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM ops.ingest_ledger AS i JOIN ops.sync_runs AS run USING (subject, fetch_id)"
+        " WHERE i.subject = %s AND i.source = %s AND i.id > %s AND i.mode <> 'replay' AND run.status = 'published'"
+        " AND run.token <> ALL(%s))",
+        [fetch.subject, fetch.source, fetch.id, undone(connection, subject=fetch.subject, source=fetch.source)],
+    ).fetchone()
+    return row is not None and not row[0]
+
+
 def last_full_day(connection: psycopg.Connection, *, subject: str, source: str) -> date | None:
-    """Return the day of the newest published full sync, or None before the first."""
+    """Return the day of the newest published full sync of the whole registry, or None before the first.
+
+    A sync that was rolled back, or that asked for some districts only, says nothing about who was there.
+    """
     row = connection.execute(
         "SELECT max(run.day) FROM ops.sync_runs AS run JOIN ops.ingest_ledger AS i USING (subject, fetch_id)"
-        " WHERE run.subject = %s AND run.source = %s AND run.status = 'published' AND i.mode = 'full'",
-        [subject, source],
+        " WHERE run.subject = %s AND run.source = %s AND run.status = 'published' AND i.mode = 'full'"
+        " AND i.is_complete_snapshot AND run.token <> ALL(%s)",
+        [subject, source, undone(connection, subject=subject, source=source)],
     ).fetchone()
     return None if row is None else row[0]
 
@@ -338,12 +369,25 @@ def published_watermark(connection: psycopg.Connection, *, subject: str, source:
     A run that was rolled back no longer counts: what it saw is not published any more.
     """
     row = connection.execute(
-        "SELECT max(watermark) FROM ops.sync_runs AS run WHERE subject = %s AND source = %s AND status = 'published'"
-        " AND NOT EXISTS (SELECT FROM ops.sync_runs AS undo WHERE undo.target_token = run.token"
-        " AND undo.status = 'published')",
-        [subject, source],
+        "SELECT max(watermark) FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
+        " AND token <> ALL(%s)",
+        [subject, source, undone(connection, subject=subject, source=source)],
     ).fetchone()
     return None if row is None else row[0]
+
+
+def undone(connection: psycopg.Connection, *, subject: str, source: str) -> list[int]:
+    """Return the published attempts whose rows are not there any more; a rollback may itself be rolled back."""
+    rollbacks = connection.execute(
+        "SELECT token, target_token FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
+        " AND mode = 'rollback' ORDER BY token DESC",
+        [subject, source],
+    ).fetchall()
+    gone: set[int] = set()
+    for token, target in rollbacks:
+        if token not in gone:
+            gone.add(target)
+    return sorted(gone)
 
 
 def store_verdict(

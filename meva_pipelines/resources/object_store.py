@@ -1,6 +1,8 @@
 """The object store: immutable objects under one root, on a local disk or S3. No object is ever overwritten."""
 
 import os
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 _PARTIAL = ".partial"
+_PARTIAL_TTL_S = 86_400.0
 
 
 class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
@@ -37,14 +40,20 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         path = _inside(root, key)
         with _explained("write", key):
             if _size(filesystem, path) is not None:
-                if self.get(key) != content:
-                    raise Refused(f"object {key} exists with other content: objects are never overwritten")
-                return self.uri(key)
-            if self._folder() is not None:
-                _write_locally(Path(path), content)
+                return self._same(key, content)
+            if (folder := self._folder()) is not None:
+                try:
+                    _write_locally(folder, Path(path), content)
+                except FileExistsError:  # another writer was first
+                    return self._same(key, content)
             else:
                 with filesystem.open_output_stream(path) as stream:
                     stream.write(content)
+        return self.uri(key)
+
+    def _same(self, key: str, content: bytes) -> str:
+        if self.get(key) != content:
+            raise Refused(f"object {key} exists with other content: objects are never overwritten")
         return self.uri(key)
 
     def get(self, key: str) -> bytes:
@@ -60,9 +69,25 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         ):
             return bytes(stream.read())
 
+    def discard_partials(self, prefix: str) -> int:
+        """Remove what writers that died left half-written below a prefix more than a day ago. Returns how many files.
+
+        A remote store shows an object whole or not at all and has none.
+        """
+        folder = self._folder()
+        if folder is None:
+            return 0
+        oldest = time.time() - _PARTIAL_TTL_S
+        with _explained("clean up", prefix):
+            left = [path for path in folder.joinpath(prefix).rglob(f".*{_PARTIAL}") if path.stat().st_mtime < oldest]
+            for path in left:
+                path.unlink(missing_ok=True)
+        return len(left)
+
     def uri(self, key: str) -> str:
         """Return where an object is, without credentials."""
-        return f"{self.url.rstrip('/')}/{key}"
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}/{key}"
 
     def _folder(self) -> Path | None:
         """Return the local folder, or None for a remote store."""
@@ -92,12 +117,13 @@ def _size(filesystem: "fs.FileSystem", path: str) -> int | None:
     return size
 
 
-def _write_locally(path: Path, content: bytes) -> None:
+def _write_locally(root: Path, path: Path, content: bytes) -> None:
     """Write beside, fsync, link to the final name, fsync the folder: the name appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    _make_private(root, path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=_PARTIAL, dir=path.parent)
+    partial = Path(name)
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -105,11 +131,23 @@ def _write_locally(path: Path, content: bytes) -> None:
         os.link(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _make_private(root: Path, folder: Path) -> None:
+    """Create the folders below the root for nobody else to read, each on disk before anything lies in it."""
+    missing = [step for step in (folder, *folder.parents) if step.is_relative_to(root) and not step.exists()]
+    for step in reversed(missing):
+        step.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(step.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 @contextmanager

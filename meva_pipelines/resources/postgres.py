@@ -1,6 +1,6 @@
 """Connections to the warehouse, each taking one role for one piece of work. No SQL of a subject lives here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,7 +64,28 @@ class Postgres(dg.ConfigurableResource["Postgres"]):
             connection.close()
 
 
+def parts_of(dsn: str) -> dict[str, str]:
+    """Return the parts of an address by their libpq names.
+
+    Raises:
+        Refused: it cannot be read. The message quotes nothing of it, because what is misread is mostly a password
+            whose special characters are not percent-encoded.
+    """
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.Error:
+        parts = {"port": "unreadable"}
+    is_port = all(port.isdecimal() for port in parts.get("port", "5432").split(","))
+    if not is_port or any("@" in parts.get(name, "") for name in ("host", "dbname")):
+        raise Refused(
+            "the address of the warehouse cannot be read. Write it postgresql://user:password@host:port/database, the "
+            "special characters of user and password percent-encoded, and check MEVA_DATABASE_URL."
+        )
+    return parts
+
+
 def _open(dsn: str, role: Role, work: str) -> psycopg.Connection:
+    parts = parts_of(dsn)
     try:
         connection = psycopg.connect(
             dsn,
@@ -73,12 +94,15 @@ def _open(dsn: str, role: Role, work: str) -> psycopg.Connection:
             keepalives_idle=30,
         )
     except psycopg.OperationalError as error:
-        raise _explained(dsn, error) from None
+        raise _explained(parts, error) from None
     try:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         connection.execute(sql.SQL("SET search_path = " + _SEARCH_PATH))
         connection.execute("SET timezone = 'UTC'")
         connection.commit()
+    except psycopg.OperationalError as error:
+        connection.close()
+        raise _explained(parts, error) from None
     except psycopg.Error as error:
         connection.close()
         raise Refused(
@@ -88,10 +112,19 @@ def _open(dsn: str, role: Role, work: str) -> psycopg.Connection:
     return connection
 
 
-def _explained(dsn: str, error: psycopg.OperationalError) -> Unavailable | Refused:
-    parts = conninfo_to_dict(dsn)
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "pg_hba.conf",
+    "is not permitted to log in",
+    "permission denied",
+)
+
+
+def _explained(parts: Mapping[str, str], error: psycopg.OperationalError) -> Unavailable | Refused:
     where = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
-    text = str(error).replace(str(parts.get("password") or "\0"), "***")
-    if "password authentication failed" in text or "does not exist" in text or "no pg_hba.conf" in text:
-        return Refused(f"PostgreSQL at {where} refuses the connection: {text.strip()}. Check MEVA_DATABASE_URL.")
-    return Unavailable(f"PostgreSQL at {where} does not answer: {text.strip()}")
+    text = str(error).replace(parts.get("password") or "\0", "***").strip()
+    if any(refusal in text for refusal in _REFUSALS):
+        return Refused(f"PostgreSQL at {where} refuses the connection: {text}. Check MEVA_DATABASE_URL.")
+    return Unavailable(f"PostgreSQL at {where} does not answer: {text}")

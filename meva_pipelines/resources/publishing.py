@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from meva_pipelines.domain.failures import Unavailable
-from meva_pipelines.resources import failpoints, ledger
+from meva_pipelines.resources import failpoints, ledger, outbox
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Status
 from meva_pipelines.resources.postgres import Postgres
@@ -29,21 +29,26 @@ def locked(postgres: Postgres, attempt: Attempt) -> Iterator[psycopg.Connection]
     is under way, the ledger tells whether it happened.
 
     Raises:
-        Superseded: a newer attempt owns the subject.
+        Superseded: a newer attempt owns the subject, or this one has ended already.
         Unavailable: the lock was not to be had in time, or the connection was lost before the commit.
     """
     try:
         with postgres.connect(Role.WRITER, work=f"publish {attempt.token}") as connection:
             _prepare(connection)
-            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [attempt.subject])
+            _lock(connection, attempt)
             ledger.demand_current(connection, attempt)
             failpoints.reach(Point.PUBLISH_LOCKED)
             yield connection
             ledger.record(connection, attempt.token, status=Status.PUBLISHED, finished_at=ledger.now(connection))
+            ledger.close_overtaken(connection, attempt)
+            outbox.tell_end(connection, attempt.token)
             failpoints.reach(Point.PUBLISH_BEFORE_COMMIT)
-    except psycopg.OperationalError:
+    except psycopg.OperationalError as error:
         if not _is_published(postgres, attempt):
-            raise
+            raise Unavailable(
+                f"attempt {attempt.token} for {attempt.subject} was not published and changed nothing: "
+                f"{error.diag.message_primary or 'the connection was lost'}. Run the sync again."
+            ) from None
     failpoints.reach(Point.PUBLISH_AFTER_COMMIT)
 
 
@@ -74,8 +79,21 @@ def _prepare(connection: psycopg.Connection) -> None:
     connection.execute("SET LOCAL jit = off")
 
 
+def _lock(connection: psycopg.Connection, attempt: Attempt) -> None:
+    try:
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [attempt.subject])
+    except psycopg.errors.LockNotAvailable:
+        raise Unavailable(
+            f"another run has been writing {attempt.subject} for longer than {LOCK_TIMEOUT}: attempt {attempt.token} "
+            "changed nothing. Run the sync again when that run has ended."
+        ) from None
+
+
 def _is_published(postgres: Postgres, attempt: Attempt) -> bool:
     with postgres.connect(Role.WRITER, work=f"look up {attempt.token}") as connection:
+        _prepare(connection)
+        # a COMMIT whose answer was lost may still be under way: its lock on the row is waited for
+        connection.execute("SELECT FROM ops.sync_runs WHERE token = %s FOR SHARE", [attempt.token])
         found = ledger.attempt(connection, attempt.token)
     if found is None:
         raise Unavailable(f"the ledger lost attempt {attempt.token}")

@@ -4,13 +4,13 @@ A page set exists when its manifest does: the manifest is written last, after th
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import orjson
 
-from meva_pipelines.domain import egen
-from meva_pipelines.domain.contract import Contract
+from meva_pipelines.domain import egen, exports
+from meva_pipelines.domain.contract import Contract, RecordContract
 from meva_pipelines.domain.failures import Unavailable
 from meva_pipelines.domain.inflation import Inflater
 from meva_pipelines.resources import failpoints
@@ -32,6 +32,8 @@ class Entry:
     encoding: str
     sha256: str
     rows: int
+    is_decoded: bool = False
+    """Whether the page holds records as JSON, put together here, rather than an answer of the source."""
 
 
 @dataclass(slots=True)
@@ -41,35 +43,73 @@ class Writer:
     store: ObjectStore
     fetch_id: str
     _pages: dict[tuple[str, int, int], Entry] = field(default_factory=dict)
+    _stored: int = 0
 
     def put(self, page: RawPage) -> None:
-        """Store one page."""
-        number = len(self._pages) + 1
+        """Store one page; put again, it takes the place of the first."""
+        self._stored += 1
+        number = self._stored
         suffix = ".gz" if page.encoding == "gzip" else ""
         key = f"raw/aed/{self.fetch_id}/page-{number:05d}{suffix}"
         self.store.put(key, page.body)
+        self._pages.pop((page.scope, page.generation, page.number), None)
         self._pages[page.scope, page.generation, page.number] = Entry(
             number, key, page.scope, page.encoding, page.sha256, page.rows
         )
         failpoints.reach(Point.FETCH_PAGE_STORED)
 
-    def finish(self, fetched: Fetched, contract: Contract) -> list[Entry]:
+    def finish(self, fetched: Fetched, contract: RecordContract) -> list[Entry]:
         """Write the manifest: from here on the set exists. Returns its pages in order."""
         entries = [
             entry
             for (scope, generation, _), entry in self._pages.items()
             if fetched.generations.get(scope) == generation
         ]
-        failpoints.reach(Point.FETCH_BEFORE_MANIFEST)
-        manifest = {
-            "source": contract.name,
-            "contract_version": contract.version,
-            "rows": fetched.rows,
-            "pages": [asdict(entry) for entry in entries],
-        }
-        self.store.put(_manifest_key(self.fetch_id), orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-        failpoints.reach(Point.FETCH_AFTER_MANIFEST)
+        seal(self.store, self.fetch_id, contract, entries)
         return entries
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A file that pages were made from, kept byte for byte: its name as it arrived and where it lies."""
+
+    name: str
+    key: str
+    sha256: str
+    form: str
+    rows: int
+
+
+def seal(
+    store: ObjectStore,
+    fetch_id: str,
+    contract: RecordContract,
+    entries: Sequence[Entry],
+    *,
+    originals: Sequence[Original] = (),
+) -> None:
+    """Write the manifest of a page set: from here on the set exists."""
+    failpoints.reach(Point.FETCH_BEFORE_MANIFEST)
+    manifest: dict[str, object] = {
+        "source": contract.name,
+        "contract_version": contract.version,
+        "rows": sum(entry.rows for entry in entries),
+        "pages": [asdict(entry) for entry in entries],
+    }
+    if originals:
+        manifest["originals"] = [asdict(original) for original in originals]
+    store.put(_manifest_key(fetch_id), orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+    failpoints.reach(Point.FETCH_AFTER_MANIFEST)
+
+
+def originals(store: ObjectStore, fetch_id: str) -> list[Original]:
+    """Return the files that the pages of a set were made from; none where they came over HTTP.
+
+    Raises:
+        Unavailable: there is no such set, or it was never finished.
+    """
+    manifest = orjson.loads(store.get(_manifest_key(fetch_id)))
+    return [Original(**original) for original in manifest.get("originals", [])]
 
 
 def pages(store: ObjectStore, fetch_id: str) -> list[Entry]:
@@ -82,7 +122,7 @@ def pages(store: ObjectStore, fetch_id: str) -> list[Entry]:
     return [Entry(**entry) for entry in manifest["pages"]]
 
 
-def records(store: ObjectStore, entry: Entry, contract: Contract) -> list[Mapping[str, object]]:
+def records(store: ObjectStore, entry: Entry, contract: RecordContract) -> list[Mapping[str, object]]:
     """Read a page again, prove that it is the one received, and decode it.
 
     Records of a page that was asked for by district get the names that the answer leaves out.
@@ -95,7 +135,8 @@ def records(store: ObjectStore, entry: Entry, contract: Contract) -> list[Mappin
         raise Unavailable(f"object {entry.key} is not the page that was received: its SHA-256 differs; fetch again")
     inflater = Inflater(entry.encoding, max_bytes=_MAX_PAGE_BYTES)
     inflater.feed(body)
-    items = egen.decode(inflater.finish(), contract).items
+    page = inflater.finish()
+    items = orjson.loads(page) if entry.is_decoded else _decoded(page, contract)
     if len(items) != entry.rows:
         raise Unavailable(f"page {entry.number} announced {entry.rows} records and holds {len(items)}: fetch again")
     if not entry.scope:
@@ -104,8 +145,21 @@ def records(store: ObjectStore, entry: Entry, contract: Contract) -> list[Mappin
     return [{"sido": sido, "gugun": gugun, **item} for item in items]
 
 
+def _decoded(page: bytes, contract: RecordContract) -> Sequence[Mapping[str, object]]:
+    return egen.decode(page, contract).items if isinstance(contract, Contract) else exports.decode_page(page)
+
+
+def put_records(store: ObjectStore, fetch_id: str, number: int, records: Sequence[Mapping[str, object]]) -> Entry:
+    """Store records that were decoded before as a page of a set."""
+    body = orjson.dumps(records)
+    key = f"raw/aed/{fetch_id}/page-{number:05d}.json"
+    store.put(key, body)
+    failpoints.reach(Point.FETCH_PAGE_STORED)
+    return Entry(number, key, "", "identity", hashlib.sha256(body).hexdigest(), len(records), is_decoded=True)
+
+
 def every_record(
-    store: ObjectStore, fetch_id: str, contract: Contract
+    store: ObjectStore, fetch_id: str, contract: RecordContract
 ) -> Iterator[tuple[int, list[Mapping[str, object]]]]:
     """Yield the number and the records of each page of a set, one page in memory at a time."""
     for entry in pages(store, fetch_id):

@@ -27,9 +27,31 @@ def regions() -> RegionTable:
     return RegionTable.from_rows(_rows("regions.csv"), _rows("sido_aliases.csv"))
 
 
-@functools.cache
 def contract(name: str) -> contracts.Contract:
-    """The contract of one source, by the name of its file in `contracts/` ("data_go_kr", "egen").
+    """The contract of a source that is asked over HTTP ("data_go_kr", "egen").
+
+    Raises Refused when there is no such contract or it comes in files, ValueError when the file is wrong.
+    """
+    found = source(name)
+    if not isinstance(found, contracts.Contract):
+        raise Refused(f"the source {name!r} comes in files: it cannot be asked")
+    return found
+
+
+def table(name: str) -> contracts.TableContract:
+    """The contract of a source whose records come in files ("nemc_export").
+
+    Raises Refused when there is no such contract or it is asked over HTTP, ValueError when the file is wrong.
+    """
+    found = source(name)
+    if not isinstance(found, contracts.TableContract):
+        raise Refused(f"the source {name!r} is asked over HTTP: it does not come in files")
+    return found
+
+
+@functools.cache
+def source(name: str) -> contracts.Contract | contracts.TableContract:
+    """The contract of any source, by the name of its file in `contracts/`.
 
     Raises Refused when there is no such contract, ValueError naming the entry when the file is wrong.
     """
@@ -40,7 +62,7 @@ def contract(name: str) -> contracts.Contract:
     }
     if name not in files:
         raise Refused(f"no source contract is named {name!r}; there are: {', '.join(sorted(files))}")
-    return contracts.parse(yaml.safe_load(files[name].read_text(encoding="utf-8")))
+    return contracts.parse_source(yaml.safe_load(files[name].read_text(encoding="utf-8")))
 
 
 def _folder() -> Traversable:

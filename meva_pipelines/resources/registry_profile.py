@@ -15,16 +15,15 @@ def measure(connection: psycopg.Connection, batch: Batch, *, is_snapshot: bool, 
     """Measure what readers would see after publication beside what they see now, into the batch's profile table.
 
     One row per sido (code valid on the day, so that a rename is no change) and one for `all`. `is_snapshot` tells
-    that a device that was not received is gone from the source. Shares and drifts are in percent, and 0 where ten
-    rows or fewer are concerned: a district with seven devices must not stop the country.
+    that a device that was not received is gone from the source. Devices that are missing already count on neither
+    side until they come again. Shares and drifts are in percent, and 0 where ten rows or fewer are concerned: a
+    district with seven devices must not stop the country. What the batch itself takes away from devices that had it
+    is counted as well (`lost_…`): in the few changes of one day a drift of the whole country would hide it.
     """
-    seen_only = (
-        sql.SQL("AND EXISTS (SELECT FROM {} AS s WHERE s.source_id = p.source_id)").format(batch.seen)
-        if is_snapshot
-        else sql.SQL("")
-    )
+    is_seen = sql.SQL("EXISTS (SELECT FROM {} AS s WHERE s.source_id = p.source_id)").format(batch.seen)
+    stays = is_seen if is_snapshot else sql.SQL("(p.is_active OR {})").format(is_seen)
     connection.execute("SET LOCAL jit = off")
-    connection.execute(sql.SQL("ANALYZE {}, {}").format(batch.records, batch.seen))
+    connection.execute(sql.SQL("ANALYZE {} (source_id, sido_code), {} (source_id)").format(batch.records, batch.seen))
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(batch.profile))
     connection.execute(
         sql.SQL(_PROFILE).format(
@@ -32,7 +31,7 @@ def measure(connection: psycopg.Connection, batch: Batch, *, is_snapshot: bool, 
             records=batch.records,
             seen=batch.seen,
             rejected=batch.rejected,
-            seen_only=seen_only,
+            stays=stays,
             source=sql.Literal(batch.attempt.source),
             old=sql.Literal(list(sido_groups)),
             new=sql.Literal(list(sido_groups.values())),
@@ -44,18 +43,20 @@ def measure(connection: psycopg.Connection, batch: Batch, *, is_snapshot: bool, 
 _PROFILE = """
 CREATE TABLE {profile} AS
 WITH p AS (
-  SELECT source_id, sido_code, latitude IS NULL AS no_coordinates, installation_address !~ '[0-9]' AS no_number,
+  SELECT source_id, sido_code, data_status = 'active' AS is_active,
+    latitude IS NULL AS no_coordinates, installation_address !~ '[0-9]' AS no_number,
     installation_position IS NULL AS no_position, manufacturer IS NULL AS no_manufacturer
   FROM aed.aed_data WHERE source = {source} AND data_status <> 'deleted'
 ), n AS (
-  SELECT source_id, sido_code, latitude IS NULL AS no_coordinates, installation_address !~ '[0-9]' AS no_number,
+  SELECT source_id, sido_code, true AS is_active,
+    latitude IS NULL AS no_coordinates, installation_address !~ '[0-9]' AS no_number,
     installation_position IS NULL AS no_position, manufacturer IS NULL AS no_manufacturer
   FROM {records}
 ), both_sides AS (
-  SELECT true AS is_published, p.* FROM p
+  SELECT true AS is_published, p.* FROM p WHERE is_active
   UNION ALL SELECT false, n.* FROM n
   UNION ALL SELECT false, p.* FROM p
-    WHERE NOT EXISTS (SELECT FROM {records} AS r WHERE r.source_id = p.source_id) {seen_only}
+    WHERE NOT EXISTS (SELECT FROM {records} AS r WHERE r.source_id = p.source_id) AND {stays}
 ), measured AS (
   SELECT coalesce(g.new, b.sido_code, '-') AS scope, b.* FROM both_sides AS b
   LEFT JOIN unnest({old}::text[], {new}::text[]) AS g(old, new) ON g.old = b.sido_code
@@ -72,6 +73,19 @@ WITH p AS (
     count(*) FILTER (WHERE is_published AND no_manufacturer) AS published_no_manufacturer,
     count(*) FILTER (WHERE NOT is_published AND no_manufacturer) AS candidate_no_manufacturer
   FROM measured GROUP BY GROUPING SETS ((scope), ())
+), known AS (
+  SELECT sum(candidate_rows) AS candidate_rows FROM counted WHERE scope <> 'all' AND published_rows > 0
+), compared AS (
+  SELECT counted.*, CASE WHEN scope = 'all' THEN coalesce(known.candidate_rows, 0) ELSE counted.candidate_rows END
+    AS comparable_rows
+  FROM counted CROSS JOIN known
+), lost AS (
+  SELECT count(*) AS compared_rows,
+    count(*) FILTER (WHERE n.no_coordinates AND NOT p.no_coordinates) AS coordinates,
+    count(*) FILTER (WHERE n.no_number AND NOT p.no_number) AS numbers,
+    count(*) FILTER (WHERE n.no_position AND NOT p.no_position) AS positions,
+    count(*) FILTER (WHERE n.no_manufacturer AND NOT p.no_manufacturer) AS manufacturers
+  FROM n JOIN p USING (source_id)
 ), batch AS (
   SELECT (SELECT count(*) FROM {seen}) AS received_rows, (SELECT count(*) FROM {rejected}) AS quarantined_rows,
     (SELECT count(*) FROM {records} AS r WHERE r.health_center_key IS NOT NULL
@@ -80,10 +94,12 @@ WITH p AS (
     EXISTS (SELECT FROM aed.health_centers) AS knows_centers
 )
 SELECT scope, published_rows, candidate_rows,
-  CASE WHEN abs(candidate_rows - published_rows) > 10 THEN
-    100.0 * (candidate_rows - published_rows) / nullif(published_rows, 0) ELSE 0 END::float8 AS guarded_change_pct,
+  CASE WHEN abs(comparable_rows - published_rows) > 10 THEN
+    100.0 * (comparable_rows - published_rows) / nullif(published_rows, 0) ELSE 0 END::float8 AS guarded_change_pct,
   CASE WHEN candidate_no_coordinates > 10 THEN
     100.0 * candidate_no_coordinates / nullif(candidate_rows, 0) ELSE 0 END::float8 AS guarded_no_coordinates_pct,
+  CASE WHEN candidate_no_number > 10 THEN
+    100.0 * candidate_no_number / nullif(candidate_rows, 0) ELSE 0 END::float8 AS guarded_no_number_pct,
   CASE WHEN abs(candidate_no_coordinates - published_no_coordinates) > 10 THEN
     100.0 * candidate_no_coordinates / nullif(candidate_rows, 0)
     - 100.0 * published_no_coordinates / nullif(published_rows, 0)
@@ -100,11 +116,19 @@ SELECT scope, published_rows, candidate_rows,
     100.0 * candidate_no_manufacturer / nullif(candidate_rows, 0)
     - 100.0 * published_no_manufacturer / nullif(published_rows, 0)
     ELSE 0 END::float8 AS no_manufacturer_drift_pct,
+  CASE WHEN scope = 'all' AND coordinates > 10 THEN
+    100.0 * coordinates / compared_rows ELSE 0 END::float8 AS lost_coordinates_pct,
+  CASE WHEN scope = 'all' AND numbers > 10 THEN
+    100.0 * numbers / compared_rows ELSE 0 END::float8 AS lost_numbers_pct,
+  CASE WHEN scope = 'all' AND positions > 10 THEN
+    100.0 * positions / compared_rows ELSE 0 END::float8 AS lost_positions_pct,
+  CASE WHEN scope = 'all' AND manufacturers > 10 THEN
+    100.0 * manufacturers / compared_rows ELSE 0 END::float8 AS lost_manufacturers_pct,
   CASE WHEN scope = 'all' THEN received_rows END AS received_rows,
   CASE WHEN scope = 'all' THEN quarantined_rows END AS quarantined_rows,
   CASE WHEN scope = 'all' AND quarantined_rows > 10 THEN
     100.0 * quarantined_rows / received_rows END::float8 AS quarantined_pct,
   CASE WHEN scope = 'all' AND knows_centers AND unknown_centers > 10 THEN
     100.0 * unknown_centers / nullif(named_centers, 0) END::float8 AS unknown_health_centers_pct
-FROM counted CROSS JOIN batch
+FROM compared CROSS JOIN batch CROSS JOIN lost
 """

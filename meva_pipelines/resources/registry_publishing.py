@@ -31,6 +31,7 @@ class Published:
     renamed_rows: int
     reappeared_rows: int
     missing_rows: int
+    outdated_rows: int
     live_rows: int
 
     def figures(self) -> dict[str, int]:
@@ -50,8 +51,9 @@ def publish(
 ) -> Published:
     """Make a staged batch visible. Runs inside `publishing.publication`, which commits it.
 
-    `counts_absences` only for a proven-complete full sync. The ±10 % rule is evaluated on the rows as they then
-    are, per sido and in all, net of renames.
+    `counts_absences` only for a proven-complete full sync; a replay of pages older than what is published says
+    nothing about who is there. Staged rows older than the published ones are not written. The ±10 % rule is
+    evaluated on the rows as they then are, per sido and in all, net of renames.
 
     Raises:
         Rejected: the live counts changed by more than `limit`; the transaction must be rolled back.
@@ -59,17 +61,13 @@ def publish(
     before = live_counts(connection, batch.attempt.source, sido_groups)
     updated, renamed = _write_history(connection, batch, now)
     failpoints.reach(Point.PUBLISH_AFTER_HISTORY)
-    written = _upsert(connection, batch, now)
-    reappeared = _mark_reappeared(connection, batch, now)
-    missing = _mark_missing(connection, batch, now, last_full_day) if counts_absences else 0
+    written = _merge(connection, batch, now)
+    fetch = ledger.fetch(connection, subject=batch.attempt.subject, fetch_id=batch.attempt.fetch_id or "")
+    is_newest = ledger.is_newest(connection, fetch)
+    reappeared = _mark_reappeared(connection, batch, now) if is_newest else 0
+    missing = _mark_missing(connection, batch, now, last_full_day) if counts_absences and is_newest else 0
     failpoints.reach(Point.PUBLISH_AFTER_UPSERT)
-    connection.execute(
-        sql.SQL(
-            "UPDATE aed.quarantine AS q SET released_at = %s FROM {} AS r"
-            " WHERE q.source = %s AND q.source_id = r.source_id AND q.released_at IS NULL AND q.last_token < %s"
-        ).format(batch.records),
-        [now, batch.attempt.source, batch.attempt.token],
-    )
+    _release(connection, batch, now)
     after = live_counts(connection, batch.attempt.source, sido_groups)
     _demand_moderate_change(before, after, limit)
     return Published(
@@ -78,6 +76,7 @@ def publish(
         renamed_rows=renamed,
         reappeared_rows=reappeared,
         missing_rows=missing,
+        outdated_rows=_staged_rows(connection, batch) - written,
         live_rows=after["all"],
     )
 
@@ -109,7 +108,8 @@ def record(connection: psycopg.Connection, batch: Batch, published: Published) -
         connection,
         token,
         inserted_rows=published.inserted_rows,
-        updated_rows=published.updated_rows + published.renamed_rows + published.reappeared_rows,
+        updated_rows=published.updated_rows + published.reappeared_rows,
+        renamed_rows=published.renamed_rows,
         missing_rows=published.missing_rows,
         live_rows=published.live_rows,
         details={
@@ -117,6 +117,10 @@ def record(connection: psycopg.Connection, batch: Batch, published: Published) -
             "per_sido": {sido: {"inserted": inserted, "updated": updated} for sido, inserted, updated in per_sido},
             "changed_columns": {name: count for name, count in changed.items() if count},
         },
+    )
+    connection.execute(
+        "UPDATE ops.sync_runs SET unchanged_rows = unchanged_rows + %s WHERE token = %s",
+        [published.outdated_rows, token],
     )
     connection.execute(
         "UPDATE ops.ingest_ledger SET outcome = 'published', token = %s WHERE subject = %s AND fetch_id = %s",
@@ -130,6 +134,7 @@ def figures(connection: psycopg.Connection, token: int) -> dict[str, int]:
         "received_rows",
         "inserted_rows",
         "updated_rows",
+        "renamed_rows",
         "unchanged_rows",
         "quarantined_rows",
         "missing_rows",
@@ -155,7 +160,8 @@ def live_counts(connection: psycopg.Connection, source: str, sido_groups: Mappin
 
 
 def _demand_moderate_change(before: Mapping[str, int], after: Mapping[str, int], limit: Limit) -> None:
-    if found := guards.excesses(before, after, limit):
+    known = sum(after.get(scope, 0) for scope in before if scope != "all")  # a sido that comes anew has no percentage
+    if found := guards.excesses(before, {**after, "all": known}, limit):
         shown = "; ".join(str(excess) for excess in found[:5])
         raise Rejected(
             f"the number of devices would change by more than ±{limit.pct:g} %: {shown}. Nothing was published, "
@@ -164,11 +170,12 @@ def _demand_moderate_change(before: Mapping[str, int], after: Mapping[str, int],
 
 
 _NEWER = sql.SQL(
-    "d.row_hash IS DISTINCT FROM {r}.row_hash AND ({r}.source_modified_at IS NULL OR d.source_modified_at IS NULL"
-    " OR {r}.source_modified_at >= d.source_modified_at)"
+    "d.row_hash IS DISTINCT FROM r.row_hash AND (r.source_modified_at IS NULL OR d.source_modified_at IS NULL"
+    " OR r.source_modified_at >= d.source_modified_at)"
 )
-_PLACE_COLUMNS = frozenset({"sido", "gugun", "installation_address"})
-_WITHOUT_REGION = "regexp_replace({}.installation_address, '^\\S+ +\\S+ +', '')"
+_ADDRESSES = ("installation_address", "installation_location_address")
+_PLACE_COLUMNS = frozenset({"sido", "gugun", *_ADDRESSES})
+_WITHOUT_REGION = "regexp_replace({}.{}, '^\\S+ +\\S+ +', '')"
 
 
 def listed(columns: Sequence[str], prefix: str = "") -> sql.Composed:
@@ -189,12 +196,14 @@ def _write_history(connection: psycopg.Connection, batch: Batch, now: datetime) 
     same = [name for name in SOURCED_COLUMNS if name not in _PLACE_COLUMNS]
     is_rename = sql.SQL(
         "(r.sido, r.gugun) IS DISTINCT FROM (d.sido, d.gugun) AND ({}) IS NOT DISTINCT FROM ({})"
-        " AND {} IS NOT DISTINCT FROM {}"
+        " AND ({}) IS NOT DISTINCT FROM ({})"
     ).format(
         sql.SQL(", ").join(_cast(name) for name in same),
         listed(same, "d"),
-        sql.SQL(_WITHOUT_REGION.format("r")),
-        sql.SQL(_WITHOUT_REGION.format("d")),
+        *(
+            sql.SQL(", ").join(sql.SQL(_WITHOUT_REGION.format(table, name)) for name in _ADDRESSES)
+            for table in ("r", "d")
+        ),
     )
     row = connection.execute(
         sql.SQL(
@@ -208,14 +217,15 @@ def _write_history(connection: psycopg.Connection, batch: Batch, now: datetime) 
             current=listed(IMAGE_COLUMNS, "d"),
             is_rename=is_rename,
             records=batch.records,
-            newer=_NEWER.format(r=sql.SQL("r")),
+            newer=_NEWER,
         ),
         [batch.attempt.token, now, batch.attempt.source],
     ).fetchone()
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def _upsert(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
+def _merge(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
+    """Insert what is new and update what is newer and differs. The lock of the subject makes this the only writer."""
     carried = (*SOURCED_COLUMNS, *REGION_COLUMNS, "row_hash")
     fresh = {
         "data_status": sql.Literal("active"),
@@ -225,6 +235,7 @@ def _upsert(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
         "sync_batch_id": sql.Literal(batch.attempt.token),
         "updated_at": sql.Literal(now),
     }
+    written = {**{name: _cast(name) for name in carried}, **fresh}
     new_only = {
         "source": sql.Literal(batch.attempt.source),
         "source_id": sql.SQL("r.source_id"),
@@ -233,19 +244,38 @@ def _upsert(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
     }
     cursor = connection.execute(
         sql.SQL(
-            "INSERT INTO aed.aed_data AS d ({names}) SELECT {values} FROM {records} AS r"
-            " ON CONFLICT (source, source_id) DO UPDATE SET {changes} WHERE {newer}"
+            "MERGE INTO aed.aed_data AS d USING {records} AS r ON d.source = {source} AND d.source_id = r.source_id"
+            " WHEN MATCHED AND {newer} THEN UPDATE SET {changes}"
+            " WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
         ).format(
-            names=listed((*carried, *fresh, *new_only)),
-            values=sql.SQL(", ").join([*(_cast(name) for name in carried), *fresh.values(), *new_only.values()]),
+            source=new_only["source"],
+            names=listed((*written, *new_only)),
+            values=sql.SQL(", ").join([*written.values(), *new_only.values()]),
             records=batch.records,
             changes=sql.SQL(", ").join(
-                sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in (*carried, *fresh)
+                sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in written.items()
             ),
-            newer=_NEWER.format(r=sql.SQL("EXCLUDED")),
+            newer=_NEWER,
         )
     )
     return cursor.rowcount
+
+
+def _staged_rows(connection: psycopg.Connection, batch: Batch) -> int:
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(batch.records)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _release(connection: psycopg.Connection, batch: Batch, now: datetime) -> None:
+    """Release what waits in quarantine for a device of which this batch brought an acceptable record."""
+    connection.execute(
+        sql.SQL(
+            "UPDATE aed.quarantine AS q SET released_at = %s FROM {seen} AS s"
+            " WHERE q.source = %s AND q.source_id = s.source_id AND q.released_at IS NULL AND q.last_token < %s"
+            " AND NOT EXISTS (SELECT FROM {rejected} AS j WHERE (j.page, j.line) = (s.page, s.line))"
+        ).format(seen=batch.seen, rejected=batch.rejected),
+        [now, batch.attempt.source, batch.attempt.token],
+    )
 
 
 def _mark_reappeared(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
@@ -265,25 +295,53 @@ def _mark_reappeared(connection: psycopg.Connection, batch: Batch, now: datetime
 
 
 def _mark_missing(connection: psycopg.Connection, batch: Batch, now: datetime, last_full_day: date | None) -> int:
+    """Count another absence. The first makes a device missing, a week of them suspicious; twice a day counts once."""
     day = sql.Literal(batch.attempt.day)
     last_seen = sql.SQL("coalesce(d.last_seen_date, greatest({}, d.first_seen_date))").format(
         sql.Literal(last_full_day)
     )
     absent_days = sql.SQL("greatest(1, {} - {})").format(day, last_seen)
-    is_suspicious = sql.SQL("{} >= {}").format(absent_days, sql.Literal(ABSENCE_IS_SUSPICIOUS_AFTER_DAYS))
+    is_suspicious = sql.SQL("(d.data_status <> 'active' AND {} >= {})").format(
+        absent_days, sql.Literal(ABSENCE_IS_SUSPICIOUS_AFTER_DAYS)
+    )
+    values = {
+        "last_seen_date": last_seen,
+        "consecutive_missing_days": absent_days,
+        "data_status": sql.SQL("CASE WHEN {} THEN 'deletion_suspected' ELSE 'missing' END").format(is_suspicious),
+        "deletion_suspected_date": sql.SQL("CASE WHEN {} THEN coalesce(d.deletion_suspected_date, {}) END").format(
+            is_suspicious, day
+        ),
+    }
     return _change_status(
         connection,
         batch,
         now,
         change="missing",
         condition=sql.SQL(
-            "d.data_status <> 'deleted' AND NOT EXISTS (SELECT FROM {} AS s WHERE s.source_id = d.source_id)"
-        ).format(batch.seen),
-        changes=sql.SQL(
-            "last_seen_date = {last_seen}, consecutive_missing_days = {absent_days},"
-            " data_status = CASE WHEN {is_suspicious} THEN 'deletion_suspected' ELSE 'missing' END,"
-            " deletion_suspected_date = CASE WHEN {is_suspicious} THEN coalesce(d.deletion_suspected_date, {day}) END"
-        ).format(last_seen=last_seen, absent_days=absent_days, is_suspicious=is_suspicious, day=day),
+            "d.data_status <> 'deleted' AND d.source_id = ANY (ARRAY(SELECT k.source_id FROM aed.aed_data AS k"
+            " WHERE k.source = {} AND NOT EXISTS (SELECT FROM {} AS s WHERE s.source_id = k.source_id)))"
+            " AND ({}) IS DISTINCT FROM ({})"
+        ).format(
+            sql.Literal(batch.attempt.source),
+            batch.seen,
+            listed(tuple(values), "d"),
+            sql.SQL(", ").join(values.values()),
+        ),
+        changes=sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items()
+        ),
+    )
+
+
+def tombstone(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
+    """Mark every suspected device of the attempt's source as deleted. Returns how many; rows stay where they are."""
+    return _change_status(
+        connection,
+        batch,
+        now,
+        change="deleted",
+        condition=sql.SQL("d.data_status = {}").format(sql.Literal("deletion_suspected")),
+        changes=sql.SQL("data_status = 'deleted'"),
     )
 
 

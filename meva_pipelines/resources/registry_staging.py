@@ -5,7 +5,7 @@ never see them. Publishing is next door, in `registry_publishing`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -27,9 +27,9 @@ from meva_pipelines.schema.roles import STAGING_SCHEMA
 
 REGION_COLUMNS = ("region_code", "sido_code", "region_status", "health_center_key")
 STAGED_COLUMNS = ("page", "line", "source_id", *SOURCED_COLUMNS, *REGION_COLUMNS, "row_hash")
-_COPY_HEADER, _COPY_TRAILER = 19, 2
-_COPIED_DIGEST = np.dtype([("columns", ">i2"), ("bytes", ">i4"), ("high", "<u8"), ("low", "<u8")])
-_SEEN_COLUMNS = ("page", "line", "source_id", "row_hash", "is_changed")
+_DIGEST = np.dtype([("high", "<u8"), ("low", "<u8")])
+_SEEN_BYTES_AT_ONCE = 1_000_000
+_NULL, _ESCAPED = "\\N", str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +114,36 @@ def drop(connection: psycopg.Connection, batch: Batch) -> None:
 
 
 def drop_abandoned(connection: psycopg.Connection) -> int:
-    """Drop staging tables whose attempt has ended, or is older than a day. Returns how many tables went."""
+    """Drop staging tables whose attempt can publish no more, or is older than a day. Returns how many tables went.
+
+    An attempt can publish no more when it was published or failed, or when a newer one of its source is published.
+    A table that a zombie still reads is left for the next time.
+    """
     names = [
         row[0]
         for row in connection.execute(
             "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
             " LEFT JOIN ops.sync_runs AS r ON r.token = substring(c.relname FROM '^[a-z]+_([0-9]+)_')::bigint"
-            " WHERE n.nspname = %s AND c.relkind = 'r' AND (r.token IS NULL OR r.status = 'published'"
-            " OR r.started_at < now() - interval '1 day')",
+            " WHERE n.nspname = %s AND c.relkind = 'r' AND (r.token IS NULL OR r.status IN ('published', 'failed')"
+            " OR r.started_at < now() - interval '1 day' OR EXISTS (SELECT FROM ops.sync_runs AS newer"
+            " WHERE (newer.subject, newer.source, newer.status) = (r.subject, r.source, 'published')"
+            " AND newer.token > r.token))",
             [STAGING_SCHEMA],
         )
     ]
-    for name in names:
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(STAGING_SCHEMA, name)))
+    connection.execute("SET LOCAL lock_timeout = '1s'")
+    dropped = sum(_drop_unused(connection, name) for name in names)
     connection.commit()
-    return len(names)
+    return dropped
+
+
+def _drop_unused(connection: psycopg.Connection, name: str) -> bool:
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(STAGING_SCHEMA, name)))
+    except psycopg.errors.LockNotAvailable:
+        return False
+    return True
 
 
 def stage(
@@ -140,17 +155,14 @@ def stage(
 ) -> Received:
     """Copy the records that differ from the published rows, and the key and digest of all of them.
 
-    `mapped` types the records at the given positions of a page. Memory is that of one page.
+    `mapped` types the records at the given positions of a page. Memory is that of one page and 1 MB.
     """
     received = Received()
     published = _published_digests(connection, batch.attempt.source)
-    for page in pages:
-        changed = published.absent(page.digests)
-        _copy_page(connection, batch, page, changed, mapped(page, changed))
-        received.rows += len(page.records)
-        received.changed += len(changed)
-        received.pages += 1
-        failpoints.reach(Point.STAGE_PAGE_COPIED)
+    waiting = iter(pages)
+    while _stage_some(connection, batch, received, _Work(waiting, published, mapped)):
+        connection.commit()
+    connection.commit()
     return received
 
 
@@ -176,28 +188,65 @@ class _Digests:
 
 
 def _published_digests(connection: psycopg.Connection, source: str) -> _Digests:
-    statement = sql.SQL("COPY (SELECT row_hash FROM aed.aed_data WHERE source = {}) TO STDOUT (FORMAT BINARY)")
-    with connection.cursor() as cursor, cursor.copy(statement.format(sql.Literal(source))) as copy:
-        content = b"".join(copy)
-    pairs = np.frombuffer(content[_COPY_HEADER:-_COPY_TRAILER], dtype=_COPIED_DIGEST)
+    """Read all digests as one value: a message for each row would cost more than the rows themselves."""
+    with connection.cursor(binary=True) as cursor:
+        row = cursor.execute(
+            "SELECT string_agg(row_hash, '') FROM aed.aed_data WHERE source = %s AND octet_length(row_hash) = %s",
+            [source, _DIGEST.itemsize],
+        ).fetchone()
+    pairs = np.frombuffer(row[0] if row and row[0] else b"", dtype=_DIGEST)
     order = np.argsort(pairs["high"], kind="stable")
     return _Digests(pairs["high"][order], pairs["low"][order])
 
 
-def _copy_page(connection: psycopg.Connection, batch: Batch, page: Page, changed: Sequence[int], typed: Mapped) -> None:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be staged, and how it is compared and typed."""
+
+    pages: Iterator[Page]
+    published: _Digests
+    mapped: Callable[[Page, Sequence[int]], Mapped]
+
+
+def _stage_some(connection: psycopg.Connection, batch: Batch, received: Received, work: _Work) -> bool:
+    """Copy a run of pages; False when there are none left.
+
+    The server takes in the rows of one page while the next is digested and typed here, so that one COPY spans many
+    pages; keys and digests wait meanwhile.
+    """
+    seen = bytearray()
+    rejections: list[Rejection] = []
     with connection.cursor() as cursor:
-        if typed.rows:
-            with cursor.copy(_copy(batch.records, STAGED_COLUMNS)) as copy:
-                copy.set_types(_copy_types())
+        with cursor.copy(_copy(batch.records, STAGED_COLUMNS)) as copy:
+            copy.set_types(_copy_types())
+            for page in work.pages:
+                changed = work.published.absent(page.digests)
+                typed = work.mapped(page, changed)
                 for row in typed.rows:
                     copy.write_row(row)
-        is_changed = set(changed)
-        with cursor.copy(_copy(batch.seen, _SEEN_COLUMNS)) as copy:
-            copy.set_types(["int4", "int4", "text", "bytea", "bool"])
-            for position, (key, digest) in enumerate(zip(page.keys, page.digests, strict=True)):
-                copy.write_row((page.number, position, key, digest, position in is_changed))
-        _insert_rejections(cursor, batch, typed.rejections)
-    connection.commit()
+                rejections += typed.rejections
+                seen += _seen(page, frozenset(changed))
+                received.rows += len(page.records)
+                received.changed += len(changed)
+                received.pages += 1
+                failpoints.reach(Point.STAGE_PAGE_COPIED)
+                if len(seen) >= _SEEN_BYTES_AT_ONCE:
+                    break
+        if seen:
+            with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT TEXT)").format(batch.seen)) as copy:
+                copy.write(seen)
+        _insert_rejections(cursor, batch, rejections)
+    return bool(seen)
+
+
+def _seen(page: Page, changed: frozenset[int]) -> bytes:
+    """Return page, line, key, digest and whether it changed, as lines of COPY's text format: 65 bytes a record."""
+    keys = (_NULL if key is None else key.translate(_ESCAPED) for key in page.keys)
+    lines = [
+        f"{page.number}\t{line}\t{key}\t\\\\x{digest.hex()}\t{line in changed}\n"
+        for line, (key, digest) in enumerate(zip(keys, page.digests, strict=True))
+    ]
+    return "".join(lines).encode()
 
 
 def _insert_rejections(cursor: psycopg.Cursor, batch: Batch, rejections: Iterable[Rejection]) -> None:

@@ -154,7 +154,7 @@ AED_HISTORY = Table(
         "change",
         Text,
         nullable=False,
-        comment="updated, renamed, missing, reappeared, rolled_back, removed, reinserted",
+        comment="updated, renamed, missing, reappeared, deleted, rolled_back, removed, reinserted",
     ),
     Column("valid_from", DateTime(timezone=True), nullable=False, comment="Image was published from here"),
     Column("valid_to", DateTime(timezone=True), nullable=False, comment="... until here, exclusive"),
@@ -166,7 +166,7 @@ AED_HISTORY = Table(
     UniqueConstraint("token", "source", "source_id"),
     Index(None, "source", "source_id", "valid_from"),
     CheckConstraint(
-        "change IN ('updated', 'renamed', 'missing', 'reappeared', 'rolled_back', 'removed', 'reinserted')",
+        "change IN ('updated', 'renamed', 'missing', 'reappeared', 'deleted', 'rolled_back', 'removed', 'reinserted')",
         name="change",
     ),
     schema="aed",

@@ -89,7 +89,7 @@ def create_roles(connection: psycopg.Connection) -> None:
     """Create the roles that are missing and make the current user a member of each. Idempotent."""
     for role in Role:
         _create_role(connection, role)
-        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
+        _join(connection, role)
     database = sql.Identifier(connection.info.dbname)
     connection.execute(
         sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(Role.OWNER)),
@@ -106,6 +106,25 @@ def _create_role(connection: psycopg.Connection, role: Role) -> None:
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
     except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
         return  # roles belong to the whole server: another database was first
+
+
+def _join(connection: psycopg.Connection, role: Role) -> None:
+    """Let the current user take a role; who was made a member by an administrator needs no right to grant it.
+
+    Since version 16 a membership may come without the right to SET ROLE; before, there is no such column.
+    """
+    may_take = connection.execute(
+        "SELECT 1 FROM pg_auth_members AS m WHERE roleid = %s::regrole AND member = current_user::regrole"
+        " AND coalesce((to_jsonb(m) ->> 'set_option')::boolean, true)",
+        [role.value],
+    ).fetchone()
+    if may_take:
+        return
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role)))
+    except (psycopg.errors.UniqueViolation, psycopg.errors.InternalError_):
+        return  # another database was first; before version 16 the server says "tuple concurrently updated"
 
 
 def create_schemas(connection: psycopg.Connection) -> None:

@@ -18,6 +18,14 @@ def test_each_source_has_a_contract_of_its_own_name(name: str) -> None:
     assert reference.contract(name).name == name
 
 
+def test_a_source_is_either_asked_or_comes_in_files() -> None:
+    assert reference.table("nemc_export") is reference.source("nemc_export")
+    with pytest.raises(Refused, match="comes in files"):
+        reference.contract("nemc_export")
+    with pytest.raises(Refused, match="asked over HTTP"):
+        reference.table("egen")
+
+
 @pytest.mark.parametrize("name", ["unheard_of", "", "../regions", "egen.yaml"])
 def test_an_unknown_contract_is_refused_with_the_known_names(name: str) -> None:
     with pytest.raises(Refused, match=r"there are: .*egen"):

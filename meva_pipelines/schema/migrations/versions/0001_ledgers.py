@@ -23,7 +23,7 @@ def upgrade() -> None:
         ),
         sa.Column("subject", sa.Text(), nullable=False, comment="What is written: schema.table"),
         sa.Column("source", sa.Text(), nullable=False, comment="Where the rows come from"),
-        sa.Column("mode", sa.Text(), nullable=False, comment="full, incremental, replay or rollback"),
+        sa.Column("mode", sa.Text(), nullable=False, comment="full, incremental, replay, rollback or deletion"),
         sa.Column("day", sa.Date(), nullable=False, comment="Partition: a day in Asia/Seoul"),
         sa.Column("dagster_run_id", sa.Text(), nullable=False, comment="Dagster run that made the attempt"),
         sa.Column(
@@ -46,6 +46,12 @@ def upgrade() -> None:
         sa.Column("quarantined_rows", sa.BigInteger(), nullable=True, comment="Rows received that wait in quarantine"),
         sa.Column("inserted_rows", sa.BigInteger(), nullable=True, comment="Rows published for the first time"),
         sa.Column("updated_rows", sa.BigInteger(), nullable=True, comment="Rows published over an older version"),
+        sa.Column(
+            "renamed_rows",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Rows in which only the name of their region changed",
+        ),
         sa.Column(
             "missing_rows",
             sa.BigInteger(),
@@ -74,7 +80,9 @@ def upgrade() -> None:
             comment="Figures per region and per page",
         ),
         sa.CheckConstraint("(mode = 'rollback') = (target_token IS NOT NULL)", name=op.f("sync_runs_target_check")),
-        sa.CheckConstraint("mode IN ('full', 'incremental', 'replay', 'rollback')", name=op.f("sync_runs_mode_check")),
+        sa.CheckConstraint(
+            "mode IN ('full', 'incremental', 'replay', 'rollback', 'deletion')", name=op.f("sync_runs_mode_check")
+        ),
         sa.CheckConstraint(
             "status IN ('started', 'fetched', 'staged', 'published', 'failed', 'rejected')",
             name=op.f("sync_runs_status_check"),
@@ -146,6 +154,51 @@ def upgrade() -> None:
         comment="Every deletion: plan, proof, ceiling, execution",
     )
     op.create_table(
+        "incidents",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="Order of opening"),
+        sa.Column("kind", sa.Text(), nullable=False, comment="What is wrong; names its page in docs/runbook"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="What is not written as it should be: schema.table"),
+        sa.Column("source", sa.Text(), nullable=False, comment="Where the rows come from; empty: whichever source"),
+        sa.Column("day", sa.Date(), nullable=False, comment="Newest partition concerned: a day in Asia/Seoul"),
+        sa.Column(
+            "opened_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="First seen",
+        ),
+        sa.Column(
+            "last_seen_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="Last seen",
+        ),
+        sa.Column("occurrences", sa.Integer(), server_default="1", nullable=False, comment="Times seen while open"),
+        sa.Column("first_token", sa.BigInteger(), nullable=True, comment="Attempt that opened it"),
+        sa.Column("last_token", sa.BigInteger(), nullable=True, comment="Attempt that showed it last"),
+        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True, comment="Over since; NULL while open"),
+        sa.Column("resolved_token", sa.BigInteger(), nullable=True, comment="Attempt that ended it"),
+        sa.CheckConstraint("occurrences > 0", name=op.f("incidents_occurrences_check")),
+        sa.CheckConstraint("resolved_at >= opened_at", name=op.f("incidents_life_check")),
+        sa.ForeignKeyConstraint(["first_token"], ["ops.sync_runs.token"], name=op.f("incidents_first_token_fkey")),
+        sa.ForeignKeyConstraint(["last_token"], ["ops.sync_runs.token"], name=op.f("incidents_last_token_fkey")),
+        sa.ForeignKeyConstraint(
+            ["resolved_token"], ["ops.sync_runs.token"], name=op.f("incidents_resolved_token_fkey")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("incidents_pkey")),
+        schema="ops",
+        comment="What is or was wrong: opened once, counted while it lasts, resolved by a later success",
+    )
+    op.create_index(
+        op.f("incidents_kind_subject_source_idx"),
+        "incidents",
+        ["kind", "subject", "source"],
+        unique=True,
+        schema="ops",
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    )
+    op.create_table(
         "ingest_ledger",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="Order of arrival"),
         sa.Column("subject", sa.Text(), nullable=False, comment="What the content is for: schema.table"),
@@ -184,29 +237,77 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="Order of writing"),
-        sa.Column("incident", sa.Text(), nullable=False, comment="De-duplication key"),
+        sa.Column("kind", sa.Text(), nullable=False, comment="opened, resolved or digest"),
+        sa.Column("incident_id", sa.BigInteger(), nullable=True, comment="Incident it tells of; NULL: a digest"),
+        sa.Column("day", sa.Date(), nullable=False, comment="Day in Asia/Seoul that it tells of"),
         sa.Column("severity", sa.Text(), nullable=False, comment="critical, warning or info"),
         sa.Column("title", sa.Text(), nullable=False, comment="One line"),
         sa.Column("body", sa.Text(), nullable=False, comment="What happened and what to do, without personal data"),
-        sa.Column("token", sa.BigInteger(), nullable=True, comment="Attempt it speaks of"),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False, comment="Written"
         ),
-        sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True, comment="Delivered at least once"),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False, comment="Deliveries tried"),
+        sa.Column(
+            "due_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="Not tried before",
+        ),
+        sa.Column(
+            "last_error",
+            sa.Text(),
+            nullable=True,
+            comment="Why it was not delivered the last time, without the address",
+        ),
+        sa.Column(
+            "delivered_at", sa.DateTime(timezone=True), nullable=True, comment="Accepted by the receiver, at least once"
+        ),
+        sa.CheckConstraint("(kind = 'digest') = (incident_id IS NULL)", name=op.f("outbox_incident_check")),
+        sa.CheckConstraint("kind IN ('opened', 'resolved', 'digest')", name=op.f("outbox_kind_check")),
         sa.CheckConstraint("severity IN ('critical', 'warning', 'info')", name=op.f("outbox_severity_check")),
-        sa.ForeignKeyConstraint(["token"], ["ops.sync_runs.token"], name=op.f("outbox_token_fkey")),
+        sa.ForeignKeyConstraint(["incident_id"], ["ops.incidents.id"], name=op.f("outbox_incident_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("outbox_pkey")),
-        sa.UniqueConstraint("incident", name=op.f("outbox_incident_key")),
+        sa.UniqueConstraint("incident_id", "kind", name=op.f("outbox_incident_id_kind_key")),
         schema="ops",
         comment="What is worth telling, written in the transaction that made it true",
+    )
+    op.create_index(
+        op.f("outbox_day_idx"),
+        "outbox",
+        ["day"],
+        unique=True,
+        schema="ops",
+        postgresql_where=sa.text("kind = 'digest'"),
+    )
+    op.create_index(
+        op.f("outbox_due_at_idx"),
+        "outbox",
+        ["due_at"],
+        unique=False,
+        schema="ops",
+        postgresql_where=sa.text("delivered_at IS NULL"),
     )
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_index(
+        op.f("outbox_due_at_idx"), table_name="outbox", schema="ops", postgresql_where=sa.text("delivered_at IS NULL")
+    )
+    op.drop_index(
+        op.f("outbox_day_idx"), table_name="outbox", schema="ops", postgresql_where=sa.text("kind = 'digest'")
+    )
     op.drop_table("outbox", schema="ops")
     op.drop_index(op.f("ingest_ledger_subject_day_idx"), table_name="ingest_ledger", schema="ops")
     op.drop_table("ingest_ledger", schema="ops")
+    op.drop_index(
+        op.f("incidents_kind_subject_source_idx"),
+        table_name="incidents",
+        schema="ops",
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    )
+    op.drop_table("incidents", schema="ops")
     op.drop_table("deletion_ledger", schema="ops")
     op.drop_table("audit_verdicts", schema="ops")
     op.drop_index(op.f("sync_runs_subject_source_status_idx"), table_name="sync_runs", schema="ops")

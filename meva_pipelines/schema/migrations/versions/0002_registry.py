@@ -184,7 +184,7 @@ def upgrade() -> None:
             "change",
             sa.Text(),
             nullable=False,
-            comment="updated, renamed, missing, reappeared, rolled_back, removed, reinserted",
+            comment="updated, renamed, missing, reappeared, deleted, rolled_back, removed, reinserted",
         ),
         sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False, comment="Image was published from here"),
         sa.Column("valid_to", sa.DateTime(timezone=True), nullable=False, comment="... until here, exclusive"),
@@ -293,7 +293,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, comment="First publication"),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, comment="Publication of this version"),
         sa.CheckConstraint(
-            "change IN ('updated', 'renamed', 'missing', 'reappeared', 'rolled_back', 'removed', 'reinserted')",
+            "change IN ('updated', 'renamed', 'missing', 'reappeared', 'deleted', 'rolled_back', 'removed', 'reinserted')",
             name=op.f("aed_history_change_check"),
         ),
         sa.PrimaryKeyConstraint("history_id", name=op.f("aed_history_pkey")),

@@ -1,0 +1,172 @@
+"""How an alert is worded, for people and for a Slack-compatible receiver. When it is sent is decided in `alerts`.
+
+Messages are made of names that the code gives (kinds, rules, error types, subjects), days and counts. They never
+carry the text of an error, a value of a row or an address: nothing personal and no secret can reach a receiver.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from meva_pipelines.domain.alerts import SEOUL, Concern, Kind, Sync, Tally
+
+_TITLE_LIMIT = 150
+_BODY_LIMIT = 2_900
+_RULES_SHOWN = 10
+
+
+class Severity(StrEnum):
+    """How urgent a message is."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to people: a title of one line, a body of several."""
+
+    severity: Severity
+    title: str
+    body: str
+
+
+_SENTENCES: Mapping[Kind, str] = {
+    Kind.CORRUPTION_DETECTED: "a batch was rejected as corrupt",
+    Kind.DEADLINE_MISSED: "not published by 07:00",
+    Kind.SOURCE_UNAVAILABLE: "the source could not be read",
+    Kind.SYNC_FAILED_REPEATEDLY: "the sync keeps failing",
+    Kind.SYNC_TOO_SLOW: "a sync takes more than an hour",
+}
+
+
+def page(kind: Kind | Concern) -> str:
+    """Return the path of the page that says what to do."""
+    return f"docs/runbook/{kind}.md"
+
+
+def opened(kind: Kind, sync: Sync, *, failures: int, rules: Sequence[str] = ()) -> Message:
+    """Return the message that an attempt opened an incident; `rules` are the critical ones that did not hold."""
+    text = _explained(kind, sync, failures=failures, rules=rules)
+    return Message(Severity.CRITICAL, _title(kind, sync.subject), _body(text, _attempt(sync), page(kind)))
+
+
+def _explained(kind: Kind, sync: Sync, *, failures: int, rules: Sequence[str]) -> str:
+    match kind:
+        case Kind.CORRUPTION_DETECTED:
+            found = f"Rules that did not hold: {_listed(rules)}." if rules else "A guard of the publication refused it."
+            return f"{found} Nothing was published; what was published before stays."
+        case Kind.SOURCE_UNAVAILABLE:
+            return f"No complete answer after all retries ({sync.error_type}). What was published before stays."
+        case Kind.SYNC_FAILED_REPEATEDLY:
+            return f"{failures} attempts failed in a row, the last with {sync.error_type or 'no word'}."
+        case Kind.SYNC_TOO_SLOW:
+            if sync.finished_at is None:
+                return f"It was started at {_at(sync.started_at)} and has not ended."
+            return f"It took {_minutes(sync.duration(now=sync.finished_at))} and ended {sync.outcome}."
+        case Kind.DEADLINE_MISSED:
+            return "The day was not published in time."
+
+
+def deadline_missed(subject: str, day: date, *, published_day: date | None) -> Message:
+    """Return the message that a day was not published in time."""
+    last = f"The newest published day is {published_day}." if published_day else "No day was ever published."
+    text = f"{day} had to be published by 07:00 (Asia/Seoul) of the next day. {last}"
+    return Message(
+        Severity.CRITICAL,
+        _title(Kind.DEADLINE_MISSED, subject),
+        _body(text, f"{subject}, {day}", page(Kind.DEADLINE_MISSED)),
+    )
+
+
+def resolved(kind: Kind, sync: Sync, *, opened_at: datetime, occurrences: int) -> Message:
+    """Return the message that a success put an end to an incident."""
+    times = "once" if occurrences == 1 else f"{occurrences} times"
+    text = f"Over. It was open since {_at(opened_at)} and seen {times}."
+    title = _title(kind, sync.subject, state="resolved")
+    return Message(Severity.INFO, title, _body(text, f"Ended by: {_attempt(sync)}", page(kind)))
+
+
+def digest(day: date, tallies: Sequence[Tally]) -> Message | None:
+    """Return the daily digest, or None where there is nothing to warn of."""
+    parts = [
+        f"{tally.subject} from {tally.source}\n"
+        + "\n".join(f"• {_concern(concern, tally)} → {page(concern)}" for concern in tally.concerns)
+        for tally in tallies
+    ]
+    if not parts:
+        return None
+    count = sum(len(tally.concerns) for tally in tallies)
+    title = f"Daily digest {day}: {count} warning{'' if count == 1 else 's'}"
+    return Message(Severity.WARNING, title, "\n\n".join(parts)[:_BODY_LIMIT])
+
+
+def payload(number: int, message: Message) -> dict[str, object]:
+    """Return the JSON body for a Slack-compatible incoming webhook; `number` lets people see a repeated delivery."""
+    title, body = escaped(message.title), escaped(message.body)
+    return {
+        "text": f"{_SIGNS[message.severity]} {title}\n{body}",
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": message.title[:_TITLE_LIMIT]}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": body}},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": f"{message.severity} · message {number}"}]},
+        ],
+    }
+
+
+_SIGNS: Mapping[Severity, str] = {
+    Severity.CRITICAL: ":red_circle:",
+    Severity.WARNING: ":large_yellow_circle:",
+    Severity.INFO: ":large_green_circle:",
+}
+
+
+def escaped(text: str) -> str:
+    """Return text in which a receiver finds no links, mentions or entities."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _concern(concern: Concern, tally: Tally) -> str:
+    match concern:
+        case Concern.ATTEMPT_FAILED:
+            return f"{concern}: {_counted(tally.unrecovered)} failed and none succeeded since"
+        case Concern.ERRORS_RECOVERED:
+            found = [f"{tally.repeated_requests:,} requests repeated"] if tally.repeated_requests else []
+            found += [f"{_counted(tally.recovered)} failed and a later one succeeded"] if tally.recovered else []
+            return f"{concern}: {'; '.join(found)}"
+        case Concern.ROWS_QUARANTINED:
+            return f"{concern}: {tally.quarantined_rows:,} rows wait in quarantine"
+        case Concern.SYNC_SLOW:
+            longest = _minutes(max(tally.slow))
+            return f"{concern}: {len(tally.slow)} took more than 45 min, the longest {longest}"
+
+
+def _counted(errors: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} with {error or 'no word'}" for error, count in sorted(errors.items()))
+
+
+def _title(kind: Kind, subject: str, *, state: str = "") -> str:
+    return f"{subject}: {_SENTENCES[kind]}{f' – {state}' if state else ''}"
+
+
+def _body(text: str, about: str, runbook: str) -> str:
+    return f"{text}\n{about}\nWhat to do: {runbook}"
+
+
+def _attempt(sync: Sync) -> str:
+    return f"{sync.subject} from {sync.source}, {sync.mode} of {sync.day}, attempt {sync.token}"
+
+
+def _listed(rules: Sequence[str]) -> str:
+    more = f" and {len(rules) - _RULES_SHOWN} more" if len(rules) > _RULES_SHOWN else ""
+    return ", ".join(rules[:_RULES_SHOWN]) + more
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(SEOUL):%Y-%m-%d %H:%M} KST"
+
+
+def _minutes(duration: timedelta) -> str:
+    return f"{duration.total_seconds() / 60:.0f} min"

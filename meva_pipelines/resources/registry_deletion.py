@@ -1,0 +1,123 @@
+"""Tombstones of the registry: devices long absent are marked deleted, through the deletion ledger, never removed.
+
+A plan counts and names what would go and why; approval is a ceiling; execution plans again and stops above it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.types.json import Jsonb
+
+from meva_pipelines.domain.failures import Rejected
+from meva_pipelines.resources import failpoints, registry_publishing
+from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.ledger import Attempt
+from meva_pipelines.resources.registry_staging import Batch
+
+_SAMPLE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be tombstoned: devices under suspicion, per sido, and the complete full syncs that prove it."""
+
+    source: str
+    rows: int
+    oldest_suspicion: date | None
+    newest_suspicion: date | None
+    per_sido: Mapping[str, int]
+    sample_keys: tuple[str, ...]
+    proofs: tuple[int, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as it is written to the ledger: keys are samples, nothing personal is in it."""
+        return {
+            "source": self.source,
+            "rows": self.rows,
+            "oldest_suspicion": self.oldest_suspicion and self.oldest_suspicion.isoformat(),
+            "newest_suspicion": self.newest_suspicion and self.newest_suspicion.isoformat(),
+            "per_sido": dict(self.per_sido),
+            "sample_keys": list(self.sample_keys),
+        }
+
+    @property
+    def hash(self) -> str:
+        """Return the SHA-256 of the plan."""
+        return hashlib.sha256(orjson.dumps(self.as_json(), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def plan(connection: psycopg.Connection, *, subject: str, source: str) -> Plan:
+    """Return what would be tombstoned now: every device of the source whose deletion is suspected."""
+    per_sido: dict[str, int] = dict(
+        connection.execute(
+            "SELECT coalesce(sido_code, '-'), count(*) FROM aed.aed_data"
+            " WHERE source = %s AND data_status = 'deletion_suspected' GROUP BY 1 ORDER BY 1",
+            [source],
+        ).fetchall()
+    )
+    bounds = connection.execute(
+        "SELECT min(deletion_suspected_date), max(deletion_suspected_date) FROM aed.aed_data"
+        " WHERE source = %s AND data_status = 'deletion_suspected'",
+        [source],
+    ).fetchone()
+    sample = connection.execute(
+        "SELECT source_id FROM aed.aed_data WHERE source = %s AND data_status = 'deletion_suspected'"
+        " ORDER BY deletion_suspected_date, source_id LIMIT %s",
+        [source, _SAMPLE],
+    ).fetchall()
+    proofs = connection.execute(
+        "SELECT sync_runs.token FROM ops.sync_runs JOIN ops.ingest_ledger USING (subject, fetch_id) WHERE subject = %s"
+        " AND sync_runs.source = %s AND status = 'published' AND is_complete_snapshot"
+        " AND ingest_ledger.mode = 'full' ORDER BY sync_runs.token DESC LIMIT 2",
+        [subject, source],
+    ).fetchall()
+    oldest, newest = bounds or (None, None)
+    return Plan(
+        source=source,
+        rows=sum(per_sido.values()),
+        oldest_suspicion=oldest,
+        newest_suspicion=newest,
+        per_sido=per_sido,
+        sample_keys=tuple(key for (key,) in sample),
+        proofs=tuple(token for (token,) in proofs),
+    )
+
+
+def execute(connection: psycopg.Connection, attempt: Attempt, *, ceiling: int, approved_by: str, now: datetime) -> Plan:
+    """Tombstone what the plan, made again in this transaction, names. Runs inside `publishing.locked`.
+
+    Raises:
+        Rejected: more rows than `ceiling`, or no complete full sync proves the absence.
+    """
+    found = plan(connection, subject=attempt.subject, source=attempt.source)
+    if found.rows > ceiling:
+        raise Rejected(
+            f"{found.rows:,} devices would be tombstoned and {ceiling:,} are approved: nothing was changed. "
+            "Look at the plan, then approve a higher ceiling."
+        )
+    if found.rows and not found.proofs:
+        raise Rejected("no proven-complete full sync stands behind the absences: nothing was changed")
+    changed = registry_publishing.tombstone(connection, Batch(attempt), now)
+    connection.execute(
+        "INSERT INTO ops.deletion_ledger (subject, kind, plan, plan_hash, rows, proof, ceiling, approved_by, token,"
+        " executed_at, executed_rows) VALUES (%s, 'tombstone', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            attempt.subject,
+            Jsonb(found.as_json()),
+            found.hash,
+            found.rows,
+            Jsonb({"complete_full_syncs": list(found.proofs)}),
+            ceiling,
+            approved_by,
+            attempt.token,
+            now,
+            changed,
+        ],
+    )
+    failpoints.reach(Point.DELETION_AFTER_TOMBSTONE)
+    return found
