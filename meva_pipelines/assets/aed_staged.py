@@ -15,7 +15,7 @@ from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import RecordContract
 from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.quality import rules
-from meva_pipelines.quality.suites import AED_SUITES, Target
+from meva_pipelines.quality.suites import Target, aed_suites
 from meva_pipelines.quality.verdicts import Judge, Verdict
 from meva_pipelines.resources import (
     failpoints,
@@ -37,7 +37,18 @@ from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
 
 
 class StageConfig(dg.Config):
-    """What is staged again when the run itself brought nothing."""
+    """What is staged again when the run itself brought nothing, and how much a batch may change or lose."""
+
+    max_change_pct: float = Field(
+        default=10.0,
+        gt=0,
+        le=100,
+        description="Largest change of the number of devices, per sido and in all, in percent (seed 001 §5.1); "
+        "aed/aed_data has the same limit, to be raised together",
+    )
+    max_quarantined_pct: float = Field(
+        default=5.0, gt=0, le=100, description="Largest share of received records in quarantine, in percent"
+    )
 
     source: str = Field(
         default="",
@@ -85,7 +96,7 @@ def staged_records(
                 sido_groups=regions.sido_groups(day),
             )
         verdicts = judge.judge(
-            AED_SUITES,
+            aed_suites(max_change_pct=config.max_change_pct, max_quarantined_pct=config.max_quarantined_pct),
             sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
             tables={target: batch.name(target) for target in Target},
         )

@@ -12,7 +12,8 @@ AED_DATA = tables.key(schema.AED_DATA)
 _NEWEST = (
     "SELECT token, source, received_rows, inserted_rows, updated_rows + renamed_rows, unchanged_rows, quarantined_rows,"
     " coalesce((details->>'reappeared_rows')::bigint, 0), missing_rows"
-    " FROM ops.sync_runs WHERE subject = %s AND status = 'published' AND mode NOT IN ('rollback', 'deletion') ORDER BY token DESC LIMIT 1"
+    " FROM ops.sync_runs WHERE subject = %s AND status = 'published' AND mode NOT IN ('rollback', 'deletion')"
+    " ORDER BY token DESC LIMIT 1"
 )
 
 

@@ -81,12 +81,13 @@ def tell(size: int) -> None:
         _incremental_sync(demo, yesterday)
         _bad_day(demo, yesterday)
         _rollback(demo)
-        _next_sync(demo, yesterday)
+        _rename(demo, yesterday)
+        _quarantine(demo, yesterday)
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Look at it with: make ui   ·   query it with: make psql")
 
 
 def _full_sync(demo: Demo, day: date, size: int) -> None:
-    demo.world(day=day.isoformat())
+    demo.world(day=day.isoformat(), reform="off")
     with _step(f"full sync of {day}: {size:,} devices over HTTP") as report:
         _demand(demo.job("aed_full_sync", day=day), "the full sync failed")
         _, received, inserted, updated, unchanged, quarantined, live, *_, seconds, size_bytes = demo.ask(
@@ -119,6 +120,10 @@ def _bad_day(demo: Demo, day: date) -> None:
         _demand(demo.ask(_DIGEST) == digest, "the published registry changed")
         report(f"{status}: {error}")
         report("the published registry is byte for byte what it was")
+        _demand(demo.job("deliver_alerts"), "the alert was not delivered")
+        messages = httpx.get(f"{demo.registry.url}/_sandbox/webhook", timeout=60).json()
+        _demand(bool(messages), "no alert arrived")
+        report(f"alert delivered: {messages[-1]['text'].splitlines()[0]}")
     demo.world(mutation="none")
 
 
@@ -135,13 +140,31 @@ def _rollback(demo: Demo) -> None:
             _demand(is_same == (target is None), "the rollback did not restore the registry")
 
 
-def _next_sync(demo: Demo, day: date) -> None:
-    with _step("the next sync of the same day, the source healthy again") as report:
+def _rename(demo: Demo, day: date) -> None:
+    demo.world(reform="by_date")
+    with _step("the source takes over the new names of regions (광주광역시 and 전라남도 are one sido now)") as report:
         _demand(demo.job("aed_incremental_sync", day=day), "the sync after the bad day failed")
-        _, received, inserted, updated, unchanged, *_ = demo.ask(_REGISTRY_FIGURES)
-        report(f"{received:,} received: {inserted:,} new, {updated:,} changed, {unchanged:,} unchanged")
+        renamed, updated, missing = demo.ask(
+            "SELECT renamed_rows, updated_rows, coalesce(missing_rows, 0) FROM ops.sync_runs"
+            " ORDER BY token DESC LIMIT 1"
+        )
+        report(f"one event: {renamed:,} devices renamed, {updated:,} updated, {missing:,} missing")
 
 
+def _quarantine(demo: Demo, day: date) -> None:
+    fault = {"fault": "duplicate_row", "operation": "getAedFullDown", "page": 2, "times": 1}
+    httpx.put(f"{demo.registry.url}/_sandbox/faults", json=[fault], timeout=60).raise_for_status()
+    with _step("a page with a record twice, then a replay of the quarantine") as report:
+        _demand(demo.job("aed_incremental_sync", day=day), "the sync with a doubled record failed")
+        (waiting,) = demo.ask(_WAITING)
+        _demand(demo.job("aed_replay_quarantine", day=day), "the replay failed")
+        (still,) = demo.ask(_WAITING)
+        report(
+            f"{waiting} records waited; replayed: {int(str(waiting)) - int(str(still))} recovered, {still} still fail"
+        )
+
+
+_WAITING = "SELECT count(*) FROM aed.quarantine WHERE released_at IS NULL"
 _DIGEST = (
     "SELECT count(*), sum(hash_record_extended(ROW(d.source_id, d.installation_address, d.latitude, d.longitude,"
     " d.institution_contact, d.row_hash, d.sync_batch_id, d.updated_at), 0)) FROM aed.aed_data AS d"

@@ -146,6 +146,11 @@ def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator
                 "MEVA_EGEN_BASE_URL": url + path,
                 "MEVA_EGEN_SERVICE_KEY": key_file.read_text(encoding="utf-8").strip(),
                 "MEVA_EGEN_DIALECT": dialect,
+                **(
+                    {}
+                    if os.environ.get("MEVA_ALERT_WEBHOOK_URL")
+                    else {"MEVA_ALERT_WEBHOOK_URL": f"{url}/_sandbox/webhook"}
+                ),
             },
         )
     finally:

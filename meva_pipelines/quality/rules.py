@@ -77,4 +77,10 @@ _REGISTRY = (
         f"s.region_status IN ('{NameStatus.UNKNOWN_SIDO}', '{NameStatus.UNKNOWN_PAIR}')",
         "no such sido and gugun on the day of the sync",
     ),
+    RowRule(
+        "change_is_not_in_the_future",
+        "source_modified_at",
+        "s.source_modified_at > now() + interval '1 hour'",
+        "changed more than an hour from now: the clock of the source is wrong, and later changes would look older",
+    ),
 )

@@ -165,7 +165,8 @@ def _demand_moderate_change(before: Mapping[str, int], after: Mapping[str, int],
         shown = "; ".join(str(excess) for excess in found[:5])
         raise Rejected(
             f"the number of devices would change by more than ±{limit.pct:g} %: {shown}. Nothing was published, "
-            "yesterday's registry stays. If the change is real, raise `max_change_pct` for one run."
+            "yesterday's registry stays. If the change is real, raise `max_change_pct` of aed/staged_records and"
+            " aed/aed_data for one run."
         )
 
 

@@ -158,7 +158,7 @@ def test_only_a_full_sync_counts_absences(location: Location) -> None:
 
 
 REFUSED = {
-    Mutation.HALF_THE_ROWS: "counts_change_by_at_most_10_percent",
+    Mutation.HALF_THE_ROWS: "counts_change_moderately",
     Mutation.ALL_COORDINATES_NULL: "coordinates_do_not_vanish",
     Mutation.SHIFTED_MAPPING: "addresses_do_not_lose_their_numbers",
     Mutation.SWAPPED_LAT_LON: "few_records_are_quarantined",

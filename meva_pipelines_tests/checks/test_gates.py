@@ -48,11 +48,11 @@ def test_a_passed_audit_passes_every_gate(desk: Desk) -> None:
 
 def test_an_unmet_critical_expectation_stops_and_is_named_with_its_figures(desk: Desk) -> None:
     met = ("devices_remain", Severity.CRITICAL, True, "300")
-    unmet = ("counts_change_by_at_most_10_percent", Severity.CRITICAL, False, "1 outside: -50")
+    unmet = ("counts_change_moderately", Severity.CRITICAL, False, "1 outside: -50")
     store(desk, DRIFT, met, unmet, is_passed=False)
     found = reported(desk)
     assert (found[DRIFT].passed, found[DRIFT].severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert found[DRIFT].description == "counts_change_by_at_most_10_percent: 1 outside: -50"
+    assert found[DRIFT].description == "counts_change_moderately: 1 outside: -50"
     assert found[DRIFT].metadata["unmet"].value == 1
     assert found[DRIFT].metadata["expectations"].value == 2
     assert found[SENSE].passed

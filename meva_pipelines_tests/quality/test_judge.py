@@ -68,7 +68,7 @@ def test_no_value_of_a_row_is_in_a_verdict(desk: Desk, tables: dict[Target, str]
 
 def test_figures_of_the_profile_are_in_a_verdict(desk: Desk, tables: dict[Target, str]) -> None:
     (drift,) = [verdict for verdict in ask(desk, tables, Judge(is_isolated=False)) if "changes" in verdict.suite]
-    (finding,) = [f for f in drift.findings if f.expectation == "counts_change_by_at_most_10_percent"]
+    (finding,) = [f for f in drift.findings if f.expectation == "counts_change_moderately"]
     assert "-55.5" in finding.observed
 
 

@@ -18,7 +18,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -37,7 +37,7 @@ from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.sandbox import server
-from meva_pipelines.sandbox.device import Device
+from meva_pipelines.sandbox.device import Device, Site
 from meva_pipelines.sandbox.registry import Numbers, Registry
 
 POLL_S = 0.005
@@ -71,6 +71,29 @@ class BetrayedRegistry(Registry):
         for device in super().chosen(numbers, day):
             contact = replace(device.contact, manager=self.manager, clerk_tel=self.telephone)
             yield replace(device, contact=contact, papers=replace(device.papers, remarks=self.telephone))
+
+
+class FlawedRegistry(Registry):
+    """A registry in which, from the second day on, each of eight devices is wrong in a way of its own."""
+
+    __slots__ = ()
+
+    def chosen(self, numbers: Numbers, day: date) -> Iterator[Device]:
+        for device in super().chosen(numbers, day):
+            flaw = _FLAWS.get(device.number) if day > self.epoch else None
+            yield replace(device, site=flaw(device.site)) if flaw else device
+
+
+_FLAWS: Mapping[int, Callable[[Site], Site]] = {
+    11: lambda site: replace(site, street="가" * 1_000),
+    12: lambda site: replace(site, district=replace(site.district, gugun_before="없는구", gugun_after="없는구")),
+    13: lambda site: replace(site, latitude="0.0", longitude="0.0"),
+    14: lambda site: replace(site, latitude=site.longitude, longitude=site.latitude),
+    15: lambda site: replace(site, latitude="48.8566", longitude="2.3522"),
+    16: lambda site: replace(site, latitude=None),
+    17: lambda site: replace(site, latitude="nan", longitude="inf"),
+    18: lambda site: replace(site, latitude="37°33'", longitude="126°58'"),
+}
 
 
 def main() -> None:
@@ -143,7 +166,7 @@ def _location() -> dg.Definitions:
                 dialect=dg.EnvVar("MEVA_EGEN_DIALECT"),
                 page_size=100,
                 read_timeout_s=1.0,
-                budget_s=12.0,
+                budget_s=5.0,
             ),
             "landing": Landing(url=dg.EnvVar("MEVA_LANDING_URL"), settle_s=0),
             "webhook": Webhook(url=dg.EnvVar("MEVA_ALERT_WEBHOOK_URL"), timeout_s=2.0),
@@ -185,7 +208,7 @@ def _perform(location: dg.Definitions, task: Task) -> int:
 
 
 def _serve(task: Task, folder: Path) -> int:
-    kind = BetrayedRegistry if task["is_betrayed"] else Registry
+    kind = {"": Registry, "betrayed": BetrayedRegistry, "flawed": FlawedRegistry}[task["character"]]
     registry = kind(**{**task["registry"], "epoch": date.fromisoformat(task["registry"]["epoch"])})
     parts = server.assemble(registry, service_key=task["service_key"])
     parts.world.set(quota=None, rate_per_s=None)

@@ -190,7 +190,7 @@ class Registry:
 
 
 @contextmanager
-def registry(nursery: Nursery, folder: Path, *, service_key: str, is_betrayed: bool = False) -> Iterator[Registry]:
+def registry(nursery: Nursery, folder: Path, *, service_key: str, character: str = "") -> Iterator[Registry]:
     """Lend a sandbox registry that runs in a fork."""
     task = {
         "kind": "sandbox",
@@ -198,7 +198,7 @@ def registry(nursery: Nursery, folder: Path, *, service_key: str, is_betrayed: b
         "environment": {},
         "registry": dict(WORLD),
         "service_key": service_key,
-        "is_betrayed": is_betrayed,
+        "character": character,
     }
     pid = nursery.fork(task)
     try:
@@ -329,7 +329,7 @@ class Running:
         code = self.scene.nursery.wait(self.pid, timeout_s=timeout_s)
         outcome = self.folder / "outcome.json"
         said = json.loads(outcome.read_text(encoding="utf-8")) if outcome.exists() else {}
-        if code == 70:  # noqa: PLR2004 - the fork itself is broken: not a fault that was asked for
+        if code == 70:  # the fork itself is broken: no fault that was asked for
             raise RuntimeError((self.folder / "stderr").read_text(errors="replace")[-4_000:])
         return Outcome(code, self.folder, self._trace(), said)
 
