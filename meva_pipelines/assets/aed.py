@@ -12,7 +12,7 @@ import psycopg
 from pydantic import Field
 
 from meva_pipelines.assets import tables
-from meva_pipelines.domain.failures import Refused, Rejected
+from meva_pipelines.domain.failures import Refused, Rejected, Superseded
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality.suites import AED_SUITES
 from meva_pipelines.resources import ledger, publishing, reference, registry_publishing, registry_staging
@@ -116,6 +116,11 @@ def _to_publish(connection: psycopg.Connection, day: date, run_id: str) -> Attem
         return mine
     if mine is not None and mine.status is Status.REJECTED:
         raise Rejected(f"attempt {mine.token} of this run was refused; the checks of aed/staged_records show why")
+    if mine is not None and mine.status is Status.FAILED:
+        raise Superseded(
+            f"attempt {mine.token} of this run was overtaken by a newer one: it changed nothing. "
+            "Nothing needs to be done if the newer run succeeds; otherwise run the sync again."
+        )
     found = ledger.latest_attempt(connection, subject=SUBJECT, day=day, statuses=(Status.STAGED, Status.PUBLISHED))
     if found is None:
         raise Refused(f"no judged batch waits for {day}: materialise aed/staged_records and look at its checks")

@@ -128,7 +128,7 @@ def _explained(pause: Callable[[MevaError], timedelta | None], done: int) -> Ite
     """Let the error of the last launch say what it means and what to do."""
     try:
         yield
-    except Unavailable as error:
+    except (Unavailable, Refused) as error:
         if pause(error) is None:
             raise relaunches.final(error, done=done) from None
         raise

@@ -72,9 +72,19 @@ def _explanation(connection: psycopg.Connection) -> dict[str, dg.MetadataValue[A
     shown = ("regions", "fields", "pages", "makers")
     return {
         "likely_cause": dg.MetadataValue.text(row[0]["cause"]),
+        "worst_regions": dg.MetadataValue.text(_worst(row[0]["regions"])),
         **{name: dg.MetadataValue.md(tables.markdown(row[0][name])) for name in shown},
         "sample_keys": dg.MetadataValue.text(", ".join(row[0]["sample_keys"])),
     }
+
+
+def _worst(regions: list[dict[str, Any]]) -> str:
+    """The regions that move most in one line, because tables hide behind a button."""
+    return "; ".join(
+        f"{region['sido']}: {region['now']:,} → {region['then']:,} devices, "
+        f"{region['coordinates_lost_pct'] or 0:+.1f} points without coordinates"
+        for region in regions[:3]
+    )
 
 
 def _sentence(meaning: str, unmet: list[dict[str, object]]) -> str:

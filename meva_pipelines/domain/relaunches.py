@@ -5,7 +5,7 @@ The quick retries of single requests belong to the client; these are the slow on
 
 from datetime import timedelta
 
-from meva_pipelines.domain.failures import Incomplete, MevaError, QuotaExhausted, Unavailable
+from meva_pipelines.domain.failures import Incomplete, MevaError, QuotaExhausted, Refused, Unavailable
 
 WINDOW = timedelta(hours=1)
 """All launches of a fetch end within this time of the first (seed 001 §5.2: waiting at most one hour)."""
@@ -33,8 +33,10 @@ def left(elapsed: timedelta) -> timedelta:
     return max(WINDOW - elapsed, timedelta(seconds=1))
 
 
-def final(error: Unavailable, *, done: int) -> Unavailable:
+def final(error: Unavailable | Refused, *, done: int) -> Unavailable | Refused:
     """Return the error of the last launch with what it means and what to do."""
+    if isinstance(error, Refused):
+        return Refused(f"{error}. What was published before stays; run the sync of this day again when that is mended.")
     if isinstance(error, QuotaExhausted):
         return QuotaExhausted(f"{error}. {STAYS}", resets_at=error.resets_at)
     launched = f" It was fetched {done + 1} times within the hour." if done else ""

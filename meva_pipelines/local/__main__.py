@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from types import FrameType
 
@@ -16,8 +18,6 @@ from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
 from meva_pipelines.resources.metrics import serving
 from meva_pipelines.resources.postgres import Postgres
 
-REGISTRY_SIZE = 81_464
-
 
 @click.group()
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--size", default=REGISTRY_SIZE, show_default=True, type=click.IntRange(500), help="Devices.")
+@click.option("--size", default=environment.REGISTRY_SIZE, show_default=True, type=click.IntRange(500), help="Devices.")
 def demo(size: int) -> None:
     """Tell the whole story: a full sync, a day's changes, a bad day refused, a rollback."""
     story.tell(size)
@@ -33,49 +33,50 @@ def demo(size: int) -> None:
 
 @main.command()
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535))
-@click.option("--size", default=REGISTRY_SIZE, show_default=True, type=click.IntRange(500), help="Sandbox devices.")
-def ui(port: int, size: int) -> None:
-    """Serve Dagster's web interface and daemon; without a registry of your own, the sandbox as well."""
+def ui(port: int) -> None:
+    """Serve Dagster's web interface and daemon; without a registry of your own, the demo's sandbox as well."""
+    _demand_free(port)
     prepared = environment.prepare()
     registry = (
         nullcontext(environment.Sandbox("", {}))
         if os.environ.get("MEVA_EGEN_BASE_URL") or os.environ.get("MEVA_EGEN_SERVICE_KEY")
-        else environment.sandbox(prepared.home, size=size)
+        else environment.sandbox(prepared.home)
     )
     with registry as served:
-        command = [
-            sys.executable,
-            "-m",
-            "dagster",
-            "dev",
-            "-w",
-            "workspace.yaml",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(port),
-        ]
         click.echo(f"Dagster on http://127.0.0.1:{port} (end with Ctrl-C)")
-        process = subprocess.Popen(
-            command,
-            cwd=environment.PROJECT,
-            env={**os.environ, **prepared.variables, **served.variables},
-            start_new_session=True,
+        _serve_until_stopped(
+            [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
+            {**os.environ, **prepared.variables, **served.variables},
         )
-        _serve_until_stopped(process)
 
 
-def _serve_until_stopped(process: subprocess.Popen[bytes]) -> None:
-    """Pass a request to stop on as SIGTERM, which `dagster dev` answers by ending its children."""
+def _demand_free(port: int) -> None:
+    with socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            raise click.ClickException(f"port {port} is in use: choose another with ARGS='--port N'") from None
+
+
+def _serve_until_stopped(command: list[str], variables: Mapping[str, str]) -> None:
+    """Pass a request to stop on as SIGTERM, which `dagster dev` answers by ending its children.
+
+    The handlers are set before the start: a shell that started us with `&` lets us ignore SIGINT, and children that
+    inherit that never end.
+    """
+    started: list[subprocess.Popen[bytes]] = []
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        process.terminate()
+        for process in started:
+            process.terminate()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    raise_code = process.wait()
-    if raise_code not in {0, -signal.SIGTERM}:
-        raise SystemExit(raise_code)
+    started.append(subprocess.Popen(command, cwd=environment.PROJECT, env=dict(variables), start_new_session=True))
+    code = started[0].wait()
+    if code not in {0, -signal.SIGTERM}:
+        raise SystemExit(code)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -3,13 +3,14 @@
 The only room that reads settings by itself: everything started from here finds them in its environment.
 """
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ import psycopg
 from psycopg import pq
 from sqlalchemy import URL, make_url
 
+from meva_pipelines.domain.failures import Refused
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME, EmbeddedPostgres
 from meva_pipelines.resources.postgres import Postgres, parts_of
 from meva_pipelines.schema import migrate
@@ -26,6 +28,7 @@ PROJECT = Path(__file__).parent.parent.parent
 DAGSTER_DATABASE = "dagster"
 SEOUL = ZoneInfo("Asia/Seoul")
 SANDBOX_PAST_DAYS = 2
+REGISTRY_SIZE = 81_464
 _SANDBOX_START_S = 60
 
 
@@ -110,15 +113,17 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator[Sandbox]:
+def sandbox(folder: Path, *, size: int | None = None, dialect: str = "data_go_kr") -> Iterator[Sandbox]:
     """Lend a sandbox registry in a process of its own, for whoever has no service key.
 
-    Its first day is remembered in the state folder, so that it stays the same registry from one start to the next.
+    Size and first day are remembered in the state folder, so that it stays the same registry from start to start.
+
+    Raises:
+        Refused: the folder remembers a registry of another size.
     """
-    key_file, epoch_file = folder / "sandbox-service-key", folder / "sandbox-epoch"
+    key_file = folder / "sandbox-service-key"
     today = datetime.now(SEOUL).date()
-    if not epoch_file.exists():
-        epoch_file.write_text((today - timedelta(days=SANDBOX_PAST_DAYS)).isoformat(), encoding="utf-8")
+    registry = _remembered_registry(folder / "sandbox.json", size, today)
     command = [
         sys.executable,
         "-m",
@@ -126,10 +131,10 @@ def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator
         "--port",
         "0",
         "--size",
-        str(size),
+        str(registry["size"]),
         "--no-limits",
         "--epoch",
-        epoch_file.read_text(encoding="utf-8"),
+        str(registry["epoch"]),
         "--day",
         today.isoformat(),
     ]
@@ -158,6 +163,19 @@ def sandbox(folder: Path, *, size: int, dialect: str = "data_go_kr") -> Iterator
         process.wait(timeout=15)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _remembered_registry(file: Path, size: int | None, today: date) -> dict[str, int | str]:
+    if not file.exists():
+        epoch = (today - timedelta(days=SANDBOX_PAST_DAYS)).isoformat()
+        file.write_text(json.dumps({"size": size or REGISTRY_SIZE, "epoch": epoch}), encoding="utf-8")
+    known: dict[str, int | str] = json.loads(file.read_text(encoding="utf-8"))
+    if size not in {None, known["size"]}:
+        raise Refused(
+            f"{file.parent} holds a sandbox registry of {known['size']} devices, not {size}: "
+            "choose that size, or another state folder with MEVA_HOME"
+        )
+    return known
 
 
 def _announced(process: subprocess.Popen[bytes]) -> str:

@@ -222,6 +222,11 @@ def watch(
         _end(postgres, attempt, error, str(error), is_told=is_last(error))
         raise
     except psycopg.Error as error:
+        if _was_overtaken(postgres, attempt):
+            raise Superseded(
+                f"attempt {attempt.token} for {attempt.subject} was overtaken while it ran: it changed nothing. "
+                "Nothing needs to be done if the newer run succeeds; otherwise run the sync again."
+            ) from None
         message = f"PostgreSQL: {_without_values(error)} (SQLSTATE {error.sqlstate})"
         unavailable = Unavailable(f"attempt {attempt.token} for {attempt.subject} failed. {message}")
         _end(postgres, attempt, error, message, is_told=is_last(unavailable))
@@ -229,6 +234,18 @@ def watch(
     except Exception as error:
         _end(postgres, attempt, error, type(error).__name__, is_told=True)
         raise
+
+
+def _was_overtaken(postgres: Postgres, attempt: Attempt) -> bool:
+    """Whether a newer attempt has ended this one, and with it the staging tables that it worked on."""
+    try:
+        with postgres.connect(Role.WRITER, work=f"look up {attempt.token}") as connection:
+            row = connection.execute(
+                "SELECT error_type FROM ops.sync_runs WHERE token = %s AND status = 'failed'", [attempt.token]
+            ).fetchone()
+    except (MevaError, psycopg.Error):
+        return False
+    return row is not None and row[0] == Superseded.__name__
 
 
 def _without_values(error: psycopg.Error) -> str:

@@ -3,14 +3,13 @@
 `peer_dlt.py URL FOLDER FILE` prints the seconds of `pipeline.run`, imports excluded.
 """
 
+import importlib
 import json
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import dlt  # type: ignore[import-not-found, unused-ignore]  # lives in an environment of its own
 
 _CHUNK = 5_000
 
@@ -29,6 +28,7 @@ def _rows(path: Path) -> Iterator[list[dict[str, Any]]]:
 
 def main(url: str, folder: str, file: str) -> None:
     """Load a file of rows into `peer_dlt.aed_data`."""
+    dlt: Any = importlib.import_module("dlt")  # lives in an environment of its own
     pipeline = dlt.pipeline(
         pipeline_name="aed",
         pipelines_dir=folder,

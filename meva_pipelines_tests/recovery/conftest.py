@@ -1,11 +1,11 @@
 """The theatre of the recovery suite: one process that forks, one registry and one template for all its tests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from meva_pipelines_tests.recovery import theatre
-from meva_pipelines_tests.recovery.theatre import Nursery, Theatre
+from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Nursery, Theatre
 
 SERVICE_KEY = "r3c0v3ry+Canary/Key0987654321abcdefghijklmnopqrstuvwxyz=="
 
@@ -28,3 +28,13 @@ def stage(
         whole = Theatre(nursery, registry, server_url, template, folder)
         yield whole
         whole.close()
+
+
+@pytest.fixture(scope="session")
+def bases(stage: Theatre) -> Mapping[str, Base]:
+    """A published first day in each dialect."""
+    for dialect in ("data_go_kr", "egen"):
+        with stage.scene(dialect=dialect) as scene:
+            assert scene.sync(FIRST_DAY).is_success
+            stage.bases[dialect] = stage.keep(scene, FIRST_DAY)
+    return {dialect: stage.bases[dialect] for dialect in ("data_go_kr", "egen")}

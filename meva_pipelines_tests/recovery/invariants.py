@@ -167,7 +167,8 @@ class Ledger:
         waiting = {
             (key, stamp)
             for key, stamp in self.ask(
-                "SELECT payload->>'equipment_serial', payload->>'last_modified' FROM aed.quarantine WHERE source = 'egen'"
+                "SELECT payload->>'equipment_serial', payload->>'last_modified' FROM aed.quarantine"
+                " WHERE source = 'egen'"
             )
         }
         for fetch_id in dict.fromkeys(run["fetch_id"] for run in self.syncs if run["source"] == "egen"):
@@ -333,15 +334,17 @@ def deliveries(store: Path, fetch_id: str) -> Iterator[tuple[int, int, Mapping[s
     folder = store / "raw" / "aed" / fetch_id
     for page in json.loads((folder / "manifest.json").read_bytes())["pages"]:
         body = (store / page["key"]).read_bytes()
-        text = gzip.decompress(body) if page["encoding"] == "gzip" else body
-        records = _json_rows(text) if text.lstrip()[:1] == b"{" else _xml_rows(text)
+        text = (gzip.decompress(body) if page["encoding"] == "gzip" else body).removeprefix(b"\xef\xbb\xbf")
+        records = _xml_rows(text) if text.lstrip()[:1] == b"<" else _json_rows(text)
         for line, record in enumerate(records):
             yield page["number"], line, record
 
 
 def _json_rows(text: bytes) -> list[Mapping[str, Any]]:
     document = json.loads(text)
-    rows: list[Mapping[str, Any]] = document["items"] if "items" in document else document["rows"]
+    if isinstance(document, dict) and "fields" in document:
+        return [dict(zip(document["fields"], row, strict=True)) for row in document["rows"]]
+    rows: list[Mapping[str, Any]] = document["items"] if isinstance(document, dict) else document
     return rows
 
 

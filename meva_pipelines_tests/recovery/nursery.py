@@ -5,6 +5,7 @@
 What is run and what must hold afterwards is said by `theatre` and the tests.
 """
 
+import functools
 import gc
 import importlib
 import io
@@ -27,10 +28,12 @@ from typing import Any
 
 import dagster as dg
 import httpx
+import numpy as np
 import uvicorn
 
 from meva_pipelines import definitions
 from meva_pipelines.quality.verdicts import Judge
+from meva_pipelines.resources import publishing
 from meva_pipelines.resources.alerts import Webhook
 from meva_pipelines.resources.egen import EgenSession, EgenSource
 from meva_pipelines.resources.landing import Landing
@@ -66,11 +69,17 @@ class BetrayedRegistry(Registry):
     __slots__ = ()
     manager = "강철수카나리아"
     telephone = "010-4821-7739"
+    shifted = 22
+    """The device in which, after the first day, they stand in the wrong fields besides."""
 
     def chosen(self, numbers: Numbers, day: date) -> Iterator[Device]:
         for device in super().chosen(numbers, day):
             contact = replace(device.contact, manager=self.manager, clerk_tel=self.telephone)
-            yield replace(device, contact=contact, papers=replace(device.papers, remarks=self.telephone))
+            site = device.site
+            if day > self.epoch and device.number == self.shifted:
+                site = replace(site, latitude=self.telephone, street=self.manager * 100, zipcode1=self.telephone)
+            papers = replace(device.papers, remarks=f"{self.manager} {self.telephone}")
+            yield replace(device, contact=contact, papers=papers, site=site)
 
 
 class FlawedRegistry(Registry):
@@ -84,6 +93,23 @@ class FlawedRegistry(Registry):
             yield replace(device, site=flaw(device.site)) if flaw else device
 
 
+class BloatedRegistry(Registry):
+    """A registry in which one device is described in 20 MB of text that no compression makes small."""
+
+    __slots__ = ()
+    number, characters = 21, 7_000_000
+
+    def chosen(self, numbers: Numbers, day: date) -> Iterator[Device]:
+        for device in super().chosen(numbers, day):
+            yield replace(device, place=_noise(self.characters)) if device.number == self.number else device
+
+
+@functools.cache
+def _noise(characters: int) -> str:
+    draws = np.random.default_rng(1).integers(0xAC00, 0xD7A4, characters)
+    return draws.astype("<u2").tobytes().decode("utf-16-le")
+
+
 _FLAWS: Mapping[int, Callable[[Site], Site]] = {
     11: lambda site: replace(site, street="가" * 1_000),
     12: lambda site: replace(site, district=replace(site.district, gugun_before="없는구", gugun_after="없는구")),
@@ -91,7 +117,7 @@ _FLAWS: Mapping[int, Callable[[Site], Site]] = {
     14: lambda site: replace(site, latitude=site.longitude, longitude=site.latitude),
     15: lambda site: replace(site, latitude="48.8566", longitude="2.3522"),
     16: lambda site: replace(site, latitude=None),
-    17: lambda site: replace(site, latitude="nan", longitude="inf"),
+    19: lambda site: replace(site, latitude="nan", longitude="inf"),
     18: lambda site: replace(site, latitude="37°33'", longitude="126°58'"),
 }
 
@@ -153,12 +179,12 @@ def _nothing() -> None:
     """An asset that costs nothing."""
 
 
-def _location() -> dg.Definitions:
+def _location(*, is_isolated: bool = False) -> dg.Definitions:
     """The location as it is served: what it works on enters with the environment of each fork."""
     return definitions.assemble(
         {
             "postgres": Postgres(url=dg.EnvVar("MEVA_DATABASE_URL"), home=dg.EnvVar("MEVA_HOME")),
-            "judge": Judge(is_isolated=False),
+            "judge": Judge(is_isolated=is_isolated),
             "store": ObjectStore(url=dg.EnvVar("MEVA_STORE_URL")),
             "egen": HastySource(
                 base_url=dg.EnvVar("MEVA_EGEN_BASE_URL"),
@@ -197,18 +223,21 @@ def _perform(location: dg.Definitions, task: Task) -> int:
         os.close(opened)
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - the fork's own, until it ends
     os.environ.update(task["environment"])
+    publishing.LOCK_TIMEOUT = task.get("lock_timeout") or publishing.LOCK_TIMEOUT
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     match task["kind"]:
         case "sandbox":
             return _serve(task, folder)
         case "run":
-            return _run(location, task, folder)
+            return _run(_location(is_isolated=True) if task["is_isolated"] else location, task, folder)
         case unknown:
             raise ValueError(f"unknown task {unknown}")
 
 
 def _serve(task: Task, folder: Path) -> int:
-    kind = {"": Registry, "betrayed": BetrayedRegistry, "flawed": FlawedRegistry}[task["character"]]
+    kind = {"": Registry, "betrayed": BetrayedRegistry, "flawed": FlawedRegistry, "bloated": BloatedRegistry}[
+        task["character"]
+    ]
     registry = kind(**{**task["registry"], "epoch": date.fromisoformat(task["registry"]["epoch"])})
     parts = server.assemble(registry, service_key=task["service_key"])
     parts.world.set(quota=None, rate_per_s=None)

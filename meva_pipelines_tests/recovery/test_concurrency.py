@@ -12,23 +12,12 @@ import pytest
 
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines_tests.recovery import invariants
-from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Running, Scene, Theatre
+from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Outcome, Running, Scene, Theatre
 
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 THIRD_DAY = FIRST_DAY + timedelta(days=2)
+FOURTH_DAY = FIRST_DAY + timedelta(days=3)
 DIALECTS = ("data_go_kr", "egen")
-
-
-@pytest.fixture(scope="session")
-def bases(stage: Theatre) -> Mapping[str, Base]:
-    """A published first day in each dialect."""
-    for dialect in DIALECTS:
-        key = f"synced/{dialect}"
-        if key not in stage.bases:
-            with stage.scene(dialect=dialect) as scene:
-                assert scene.sync(FIRST_DAY).is_success
-                stage.bases[key] = stage.keep(scene, FIRST_DAY)
-    return {dialect: stage.bases[f"synced/{dialect}"] for dialect in DIALECTS}
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +30,17 @@ def second_day(stage: Theatre, bases: Mapping[str, Base]) -> invariants.Content:
 
 
 def held(scene: Scene, point: Point) -> Running:
-    """Start a sync of the second day that waits two seconds at a point, and return when it is there."""
+    """Start a sync of the second day, and freeze it where it has reached a point."""
     running = scene.start_sync(SECOND_DAY, failpoints=f"{point.value}:sleep")
     running.await_point(point.value)
+    running.freeze()
     return running
+
+
+def woken(running: Running) -> Outcome:
+    """Let a frozen run go on to its end."""
+    running.thaw()
+    return running.end()
 
 
 # ---- two at once
@@ -60,9 +56,10 @@ def test_the_newer_of_two_syncs_wins_when_it_overtakes(
         older = held(scene, point)
         assert scene.sync(SECOND_DAY).is_success
         image = invariants.image(scene.url)
-        late = older.end()
+        late = woken(older)
         assert not late.is_success
-        assert "was overtaken by attempt 3: it changed nothing" in late.errors
+        assert "Superseded" in late.errors
+        assert "it changed nothing" in late.errors
         assert invariants.image(scene.url) == image
         demand_one_winner(scene, second_day, winner=3)
 
@@ -74,8 +71,10 @@ def test_the_older_of_two_syncs_wins_when_it_holds_the_lock_already(
     with stage.scene(bases["data_go_kr"]) as scene:
         scene.registry.set(day=SECOND_DAY)
         older = held(scene, Point.PUBLISH_LOCKED)
-        assert scene.sync(SECOND_DAY).is_success
-        assert older.end().is_success
+        newer = scene.start_sync(SECOND_DAY)
+        await_waiting(scene)
+        assert woken(older).is_success
+        assert newer.end().is_success
         assert scene.rows("SELECT token, status FROM ops.sync_runs WHERE token > 1 ORDER BY 1") == [
             (2, "published"),
             (3, "published"),
@@ -85,11 +84,27 @@ def test_the_older_of_two_syncs_wins_when_it_holds_the_lock_already(
         assert invariants.leftovers(scene.url, scene.store) == []
 
 
+def await_waiting(scene: Scene, *, timeout_s: float = 20.0) -> None:
+    """Wait until a session waits for the lock of the registry."""
+    deadline = time.monotonic() + timeout_s
+    while not scene.rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        assert time.monotonic() < deadline, "nobody waits for the lock"
+        time.sleep(0.02)
+
+
 def demand_one_winner(scene: Scene, expected: invariants.Content, *, winner: int) -> None:
     assert scene.rows("SELECT token FROM ops.sync_runs WHERE status = 'published' AND token > 1") == [(winner,)]
     superseded = scene.rows("SELECT error_type, error FROM ops.sync_runs WHERE token > 1 AND token <> %s", winner)
     assert [kind for kind, _ in superseded] == ["Superseded"]
     assert invariants.content(scene.url).differences(expected) == []
+    demand_a_quiet_next_night(scene)
+
+
+def demand_a_quiet_next_night(scene: Scene) -> None:
+    """The next night collects what a loser left in staging."""
+    assert invariants.breaches(scene.url, scene.store) == []
+    scene.registry.set(day=FOURTH_DAY)
+    assert scene.sync(FOURTH_DAY).is_success
     assert invariants.breaches(scene.url, scene.store) == []
     assert invariants.leftovers(scene.url, scene.store) == []
 
@@ -125,14 +140,18 @@ def test_readers_see_the_version_before_or_the_version_after(
         scene.registry.set(day=SECOND_DAY)
         before, seen = invariants.image(scene.url), set[str]()
         with watching(scene.url, seen):
-            assert held(scene, point).end().is_success
+            publishing = held(scene, point)
+            time.sleep(0.3)
+            assert woken(publishing).is_success
         assert seen == {before, invariants.image(scene.url)}
 
 
 # ---- zombies
 
 
-@pytest.mark.parametrize("point", [Point.AUDIT_AFTER_VERDICT, Point.STAGE_AFTER_TRIAGE])
+@pytest.mark.parametrize(
+    "point", [Point.FETCH_PAGE_STORED, Point.STAGE_PAGE_COPIED, Point.STAGE_AFTER_TRIAGE, Point.AUDIT_AFTER_VERDICT]
+)
 def test_a_zombie_commits_nothing(stage: Theatre, bases: Mapping[str, Base], point: Point) -> None:
     """Its worker is taken for dead, another run publishes the next day, and then it wakes up and goes on."""
     with stage.scene(bases["data_go_kr"]) as scene:
@@ -141,13 +160,13 @@ def test_a_zombie_commits_nothing(stage: Theatre, bases: Mapping[str, Base], poi
         scene.registry.set(day=THIRD_DAY)
         assert scene.sync(THIRD_DAY).is_success
         image, history = invariants.image(scene.url), scene.rows("SELECT count(*) FROM aed.aed_history")
-        outcome = zombie.end()
+        outcome = woken(zombie)
         assert not outcome.is_success
+        assert "Superseded" in outcome.errors
         assert "it changed nothing" in outcome.errors
         assert invariants.image(scene.url) == image
         assert scene.rows("SELECT count(*) FROM aed.aed_history") == history
-        assert invariants.breaches(scene.url, scene.store) == []
-        assert invariants.leftovers(scene.url, scene.store) == []
+        demand_a_quiet_next_night(scene)
 
 
 def test_a_killed_writer_lets_go_of_the_lock_at_once(stage: Theatre, bases: Mapping[str, Base]) -> None:
@@ -215,6 +234,8 @@ def play(scene: Scene, act: str, day: date, image: str) -> date:
             return replayed(scene, day, image)
         case "rollback":
             return rolled_back(scene, day, image)
+        case _:
+            raise ValueError(act)
     assert invariants.image(scene.url) == image
     return following
 
@@ -225,7 +246,9 @@ def replayed(scene: Scene, day: date, image: str) -> date:
         "SELECT i.day FROM ops.sync_runs AS r JOIN ops.ingest_ledger AS i USING (subject, fetch_id)"
         " WHERE r.status = 'published' ORDER BY r.token DESC LIMIT 1"
     )
-    newest = scene.rows("SELECT outcome FROM ops.ingest_ledger WHERE day = %s ORDER BY id DESC LIMIT 1", published[0][0])
+    newest = scene.rows(
+        "SELECT outcome FROM ops.ingest_ledger WHERE day = %s ORDER BY id DESC LIMIT 1", published[0][0]
+    )
     if newest == [("published",)] and not is_rolled_back(scene):
         outcome = scene.replay(published[0][0])
         assert outcome.is_success, outcome.errors

@@ -25,15 +25,10 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 import meva_pipelines
+from meva_pipelines.sandbox import registry as sandbox
 
 FIRST_DAY = date(2026, 11, 2)
-WORLD: Mapping[str, object] = {
-    "size": 400,
-    "epoch": FIRST_DAY.isoformat(),
-    "births": 4,
-    "change_cycle": 10,
-    "vanish_cycle": 101,
-}
+WORLD: Mapping[str, int] = {"size": 400, "births": 4, "change_cycle": 10, "vanish_cycle": 101}
 """A registry in which every day brings 40 changes, four births and four disappearances."""
 
 PIPE = ("aed/raw_records", "aed/staged_records", "aed/aed_data", "aed/aed_history")
@@ -42,6 +37,11 @@ PIPE = ("aed/raw_records", "aed/staged_records", "aed/aed_data", "aed/aed_histor
 RUN_TIMEOUT_S = 40.0
 START_TIMEOUT_S = 60.0
 _NUMBERS = itertools.count(1)
+
+
+def world() -> sandbox.Registry:
+    """The registry that is served, with its known answers."""
+    return sandbox.Registry(epoch=FIRST_DAY, **WORLD)
 
 
 class Nursery:
@@ -168,7 +168,8 @@ class Registry:
         return self.base_url + ("/B552657/AEDInfoInqireService" if dialect == "data_go_kr" else "")
 
     def set(self, **changes: object) -> None:
-        """Change the world: day, mutation, key_expired, quota and the like."""
+        """Change the world: day, mutation, key_expired, quota and the like. A day begins without a mutation."""
+        changes = {"mutation": "none"} | changes if "day" in changes else changes
         values = {name: value.isoformat() if isinstance(value, date) else value for name, value in changes.items()}
         httpx.put(f"{self.base_url}/_sandbox/world", json=values).raise_for_status()
 
@@ -180,8 +181,12 @@ class Registry:
         """Forget everything that was wrong and everything that was asked."""
         for path in ("faults", "requests", "webhook"):
             httpx.delete(f"{self.base_url}/_sandbox/{path}").raise_for_status()
-        self.set(day=FIRST_DAY, mutation="none", key_expired=False, quota=None, rate_per_s=None, gateway="xml_200")
-        self.set(day=day, mutation="none", supports_incremental=True, reform="by_date", as_of=None)
+        self.set(day=day, key_expired=False, quota=None, rate_per_s=None, gateway="xml_200")
+
+    def warm(self) -> None:
+        """Render every page of the day beforehand."""
+        body = {"format": "xml", "size": 100}
+        httpx.post(f"{self.base_url}/_sandbox/warm", json=body, timeout=30).raise_for_status()
 
     def messages(self) -> list[dict[str, Any]]:
         """What the webhook received."""
@@ -196,7 +201,7 @@ def registry(nursery: Nursery, folder: Path, *, service_key: str, character: str
         "kind": "sandbox",
         "folder": str(folder),
         "environment": {},
-        "registry": dict(WORLD),
+        "registry": {**WORLD, "epoch": FIRST_DAY.isoformat()},
         "service_key": service_key,
         "character": character,
     }
@@ -244,6 +249,8 @@ class Scene:
         failpoints: str = "",
         file_limit: int | None = None,
         dagster_home: str = "",
+        lock_timeout: str = "",
+        is_isolated: bool = False,
     ) -> "Running":
         """Start a run in a fork."""
         folder = self.folder / f"run-{next(_NUMBERS)}"
@@ -269,6 +276,8 @@ class Scene:
             "config": dict(config or {}),
             "file_limit": file_limit,
             "dagster_home": dagster_home,
+            "lock_timeout": lock_timeout,
+            "is_isolated": is_isolated,
         }
         return Running(self, self.nursery.fork(task), folder)
 
@@ -332,6 +341,14 @@ class Running:
         if code == 70:  # the fork itself is broken: no fault that was asked for
             raise RuntimeError((self.folder / "stderr").read_text(errors="replace")[-4_000:])
         return Outcome(code, self.folder, self._trace(), said)
+
+    def freeze(self) -> None:
+        """Stop the run where it is, as a machine does that hangs."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> Outcome:
         """End the run with SIGKILL."""
