@@ -10,7 +10,7 @@ unexport PYTHONHOME PYTHONPATH
 
 PYTHON ?= python3
 ARGS ?=
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
 LOCK_ARGS ?=
 
 VENV := .venv

@@ -10,9 +10,10 @@ from meva_pipelines.assets import tables
 from meva_pipelines.assets.aed import DAYS, EXPORT_FILES, POOL, SUBJECT, day_of
 from meva_pipelines.domain.exports import Header
 from meva_pipelines.domain.failures import Refused, Rejected
-from meva_pipelines.resources import landing_ledger, ledger, raw_pages, reference
+from meva_pipelines.resources import failpoints, landing_ledger, ledger, raw_pages, reference
 from meva_pipelines.resources.export_desk import Desk, Fate, Sighting
 from meva_pipelines.resources.export_pages import Writer
+from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.object_store import ObjectStore
@@ -85,7 +86,9 @@ def export_files(
         for name in dict.fromkeys(names):
             desk.see(name)
         _enter(postgres, attempt, desk, is_complete=config.is_complete)
+        failpoints.reach(Point.FETCH_ENTERED)
         _clear(landing, attempt, desk.sightings)
+        failpoints.reach(Point.EXPORT_CLEARED)
         _demand_some(desk, landing)
     for sighting in desk.sightings:
         context.log.info(f"{sighting.name}: {sighting.fate}; {sighting.told}")

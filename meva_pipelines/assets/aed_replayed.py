@@ -9,8 +9,9 @@ from pydantic import Field
 
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.aed import DAYS, POOL, REPLAYED_RECORDS, SUBJECT, day_of
-from meva_pipelines.resources import ledger, raw_pages, reference
+from meva_pipelines.resources import failpoints, ledger, raw_pages, reference
 from meva_pipelines.resources.egen import EgenSource
+from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
@@ -65,6 +66,7 @@ def replayed_records(
         ]
         raw_pages.seal(store, fetch_id, contract, entries)
         _enter(postgres, attempt, fetch_id, entries)
+        failpoints.reach(Point.FETCH_ENTERED)
     by_rule: dict[str, int] = {}
     for rule, _ in waiting:
         by_rule[rule] = by_rule.get(rule, 0) + 1

@@ -27,6 +27,7 @@ class Point(StrEnum):
     FETCH_BEFORE_MANIFEST = "aed.fetch.before_manifest"
     FETCH_AFTER_MANIFEST = "aed.fetch.after_manifest"
     FETCH_ENTERED = "aed.fetch.entered"
+    EXPORT_CLEARED = "aed.export.cleared"
     OBJECT_BEFORE_RENAME = "store.object.before_rename"
     STAGE_CREATED = "aed.stage.created"
     STAGE_PAGE_COPIED = "aed.stage.page_copied"

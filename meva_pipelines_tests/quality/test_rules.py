@@ -138,6 +138,7 @@ def test_the_first_broken_rule_names_the_culprit(desk: Desk) -> None:
         "coordinates_lie_in_korea",
         "region_is_given",
         "region_exists",
+        "change_is_not_in_the_future",
     ]
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from meva_pipelines_tests.recovery import theatre
-from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Nursery, Theatre
+from meva_pipelines_tests.recovery.forks import Nursery
+from meva_pipelines_tests.recovery.registries import FIRST_DAY
+from meva_pipelines_tests.recovery.theatre import Base, Theatre
 
 SERVICE_KEY = "r3c0v3ry+Canary/Key0987654321abcdefghijklmnopqrstuvwxyz=="
 

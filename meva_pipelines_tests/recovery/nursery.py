@@ -5,7 +5,6 @@
 What is run and what must hold afterwards is said by `theatre` and the tests.
 """
 
-import functools
 import gc
 import importlib
 import io
@@ -19,16 +18,13 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import httpx
-import numpy as np
 import uvicorn
 
 from meva_pipelines import definitions
@@ -40,8 +36,7 @@ from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.sandbox import server
-from meva_pipelines.sandbox.device import Device, Site
-from meva_pipelines.sandbox.registry import Numbers, Registry
+from meva_pipelines_tests.recovery import registries
 
 POLL_S = 0.005
 Task = dict[str, Any]
@@ -61,65 +56,6 @@ class HastySource(EgenSource):
     ) -> Iterator[EgenSession]:
         with super().session(transport=transport, sleep=sleep or _WAITS.append, within_s=within_s) as session:
             yield session
-
-
-class BetrayedRegistry(Registry):
-    """A registry that sends, against its habit, names and numbers unmasked: those that a test searches for."""
-
-    __slots__ = ()
-    manager = "강철수카나리아"
-    telephone = "010-4821-7739"
-    shifted = 22
-    """The device in which, after the first day, they stand in the wrong fields besides."""
-
-    def chosen(self, numbers: Numbers, day: date) -> Iterator[Device]:
-        for device in super().chosen(numbers, day):
-            contact = replace(device.contact, manager=self.manager, clerk_tel=self.telephone)
-            site = device.site
-            if day > self.epoch and device.number == self.shifted:
-                site = replace(site, latitude=self.telephone, street=self.manager * 100, zipcode1=self.telephone)
-            papers = replace(device.papers, remarks=f"{self.manager} {self.telephone}")
-            yield replace(device, contact=contact, papers=papers, site=site)
-
-
-class FlawedRegistry(Registry):
-    """A registry in which, from the second day on, each of eight devices is wrong in a way of its own."""
-
-    __slots__ = ()
-
-    def chosen(self, numbers: Numbers, day: date) -> Iterator[Device]:
-        for device in super().chosen(numbers, day):
-            flaw = _FLAWS.get(device.number) if day > self.epoch else None
-            yield replace(device, site=flaw(device.site)) if flaw else device
-
-
-class BloatedRegistry(Registry):
-    """A registry in which one device is described in 20 MB of text that no compression makes small."""
-
-    __slots__ = ()
-    number, characters = 21, 7_000_000
-
-    def chosen(self, numbers: Numbers, day: date) -> Iterator[Device]:
-        for device in super().chosen(numbers, day):
-            yield replace(device, place=_noise(self.characters)) if device.number == self.number else device
-
-
-@functools.cache
-def _noise(characters: int) -> str:
-    draws = np.random.default_rng(1).integers(0xAC00, 0xD7A4, characters)
-    return draws.astype("<u2").tobytes().decode("utf-16-le")
-
-
-_FLAWS: Mapping[int, Callable[[Site], Site]] = {
-    11: lambda site: replace(site, street="가" * 1_000),
-    12: lambda site: replace(site, district=replace(site.district, gugun_before="없는구", gugun_after="없는구")),
-    13: lambda site: replace(site, latitude="0.0", longitude="0.0"),
-    14: lambda site: replace(site, latitude=site.longitude, longitude=site.latitude),
-    15: lambda site: replace(site, latitude="48.8566", longitude="2.3522"),
-    16: lambda site: replace(site, latitude=None),
-    19: lambda site: replace(site, latitude="nan", longitude="inf"),
-    18: lambda site: replace(site, latitude="37°33'", longitude="126°58'"),
-}
 
 
 def main() -> None:
@@ -228,18 +164,28 @@ def _perform(location: dg.Definitions, task: Task) -> int:
     match task["kind"]:
         case "sandbox":
             return _serve(task, folder)
+        case "limit":
+            return _limit(task)
         case "run":
             return _run(_location(is_isolated=True) if task["is_isolated"] else location, task, folder)
         case unknown:
             raise ValueError(f"unknown task {unknown}")
 
 
+def _limit(task: Task) -> int:
+    """Limit the files of another process, as the account that it belongs to: its owner always may, root not always."""
+    owner = Path(f"/proc/{task['pid']}").stat()
+    if owner.st_uid != os.geteuid():
+        os.setgroups([])
+        os.setresgid(owner.st_gid, owner.st_gid, owner.st_gid)
+        os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
+    _, hard = resource.prlimit(task["pid"], resource.RLIMIT_FSIZE)
+    resource.prlimit(task["pid"], resource.RLIMIT_FSIZE, (task["bytes"], hard))
+    return 0
+
+
 def _serve(task: Task, folder: Path) -> int:
-    kind = {"": Registry, "betrayed": BetrayedRegistry, "flawed": FlawedRegistry, "bloated": BloatedRegistry}[
-        task["character"]
-    ]
-    registry = kind(**{**task["registry"], "epoch": date.fromisoformat(task["registry"]["epoch"])})
-    parts = server.assemble(registry, service_key=task["service_key"])
+    parts = server.assemble(registries.world(task["character"]), service_key=task["service_key"])
     parts.world.set(quota=None, rate_per_s=None)
     listener = server.listen(server.LOOPBACK, 0)
     _write(folder / "outcome.json", {"port": listener.getsockname()[1]})

@@ -25,8 +25,9 @@ from meva_pipelines.resources.embedded_postgres import Settings as ServerSetting
 from meva_pipelines.schema import migrate
 from meva_pipelines_tests.recovery import theatre
 from meva_pipelines_tests.recovery.conftest import SERVICE_KEY
-from meva_pipelines_tests.recovery.nursery import BetrayedRegistry
-from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Nursery, Outcome, Scene, Theatre
+from meva_pipelines_tests.recovery.forks import Nursery
+from meva_pipelines_tests.recovery.registries import FIRST_DAY, BetrayedRegistry
+from meva_pipelines_tests.recovery.theatre import Outcome, Scene, Theatre
 
 WEBHOOK_TOKEN = "T0K3Nwebhook42canary"
 WRONG_PASSWORD = "wr0ngPassw0rd99canary"

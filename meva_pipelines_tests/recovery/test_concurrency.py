@@ -12,7 +12,8 @@ import pytest
 
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines_tests.recovery import invariants
-from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Outcome, Running, Scene, Theatre
+from meva_pipelines_tests.recovery.registries import FIRST_DAY
+from meva_pipelines_tests.recovery.theatre import Base, Outcome, Running, Scene, Theatre
 
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 THIRD_DAY = FIRST_DAY + timedelta(days=2)

@@ -3,7 +3,6 @@
 The server belongs to these tests: it is restarted, its sessions are ended, and its files are limited.
 """
 
-import resource
 import socket
 import threading
 import time
@@ -21,7 +20,9 @@ from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.schema import migrate
 from meva_pipelines_tests.recovery import invariants, theatre
 from meva_pipelines_tests.recovery.conftest import SERVICE_KEY
-from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Nursery, Running, Scene, Theatre
+from meva_pipelines_tests.recovery.forks import Nursery
+from meva_pipelines_tests.recovery.registries import FIRST_DAY
+from meva_pipelines_tests.recovery.theatre import Base, Running, Scene, Theatre
 
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 LOCK = "SELECT pg_advisory_lock(hashtextextended('aed.aed_data', 0))"
@@ -274,8 +275,7 @@ def test_a_full_disk_under_staging_is_named_and_the_server_lives_on(
             before = invariants.image(scene.url)
             running = held(scene, Point.STAGE_CREATED)
             ((pid,),) = scene.rows("SELECT pid FROM pg_stat_activity WHERE application_name ^@ %s", "meva stage")
-            _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (17_000_000, hard))
+            nursery.limit_files(pid, 17_000_000, folder / "limit")
             outcome = running.end()
             assert not outcome.is_success
             assert "File too large" in outcome.errors

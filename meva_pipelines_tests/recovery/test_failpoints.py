@@ -4,6 +4,8 @@ For each operation a fault-free play says which points it passes and what it lea
 copy of the same beginning.
 """
 
+import os
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ import pytest
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.sandbox import exports
 from meva_pipelines.sandbox.exports import Form
-from meva_pipelines_tests.recovery import invariants, theatre
+from meva_pipelines_tests.recovery import invariants, registries
 from meva_pipelines_tests.recovery.invariants import Content
-from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Outcome, Scene, Theatre
+from meva_pipelines_tests.recovery.registries import FIRST_DAY
+from meva_pipelines_tests.recovery.theatre import Base, Outcome, Scene, Theatre
 
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 EIGHTH_DAY = FIRST_DAY + timedelta(days=8)
@@ -96,7 +99,7 @@ def export(scene: Scene, **arguments: str) -> Outcome:
     folder = scene.landing / "aed"
     if not folder.exists():
         folder.mkdir(parents=True)
-        exports.write(theatre.world(), FIRST_DAY, folder, {"세종": Form.CSV_UTF8})
+        exports.write(registries.world(), FIRST_DAY, folder, {"세종": Form.CSV_UTF8})
         (scene.folder / "names").write_text("\n".join(path.name for path in folder.glob("*.csv")), encoding="utf-8")
     files = (scene.folder / "names").read_text(encoding="utf-8").split("\n")
     return scene.run(
@@ -203,19 +206,19 @@ def demand_messages(scene: Scene) -> None:
     assert delivered <= set(texts) <= written
 
 
-def played(plays: Mapping[str, Play], point: Point) -> Mapping[str, Play]:
-    """The plays in which a point is tried: all where rows are published; else the first and one other in turn."""
+def played(plays: Mapping[str, Play], point: Point) -> list[str]:
+    """The operations that reach a point, the full sync first."""
     found = [name for name, play in plays.items() if play.visits.get(point)]
     assert found, f"no operation reaches {point.value}: what is not reached is not tested"
-    if "publish" not in point.value and len(found) > 2:
-        others = found[1:]
-        found = [found[0], others[list(Point).index(point) % len(others)]]
-    return {name: plays[name] for name in found}
+    return found
 
 
 @pytest.mark.parametrize("point", Point)
 def test_a_run_killed_anywhere_is_healed_by_the_next(stage: Theatre, plays: Mapping[str, Play], point: Point) -> None:
-    for name, play in played(plays, point).items():
+    """At the last visit; in every operation where rows are published, in the first elsewhere."""
+    names = played(plays, point)
+    for name in names if "publish" in point.value else names[:1]:
+        play = plays[name]
         with stage.scene(play.base) as scene:
             outcome = play.operation.act(scene, failpoints=f"{point.value}:kill@{play.visits[point]}")
             assert outcome.was_killed, f"{name}: {outcome}"
@@ -228,8 +231,9 @@ def test_a_run_killed_anywhere_is_healed_by_the_next(stage: Theatre, plays: Mapp
 def test_an_error_anywhere_is_told_and_healed_by_the_next(
     stage: Theatre, plays: Mapping[str, Play], point: Point
 ) -> None:
-    """At the first visit and in one operation: what a death leaves behind, an error leaves too, or less."""
-    play = next(iter(played(plays, point).values()))
+    """At the first visit; in each operation in turn, from one point to the next."""
+    names = played(plays, point)
+    play = plays[names[list(Point).index(point) % len(names)]]
     with stage.scene(play.base) as scene:
         outcome = play.operation.act(scene, failpoints=f"{point.value}:raise")
         assert not outcome.is_success
@@ -242,3 +246,16 @@ def test_an_error_anywhere_is_told_and_healed_by_the_next(
 def test_every_point_is_reached_by_some_operation(plays: Mapping[str, Play]) -> None:
     reached = {point for play in plays.values() for point in play.visits}
     assert {point.value for point in Point} - reached == set()
+
+
+def test_a_partial_file_of_a_dead_run_is_collected_after_a_day(stage: Theatre, bases: Mapping[str, Base]) -> None:
+    with stage.scene(bases["data_go_kr"]) as scene:
+        scene.registry.set(day=SECOND_DAY)
+        assert scene.sync(SECOND_DAY, failpoints=f"{Point.OBJECT_BEFORE_RENAME.value}:kill").was_killed
+        (partial,) = scene.store.rglob(".*.partial")
+        assert scene.sync(SECOND_DAY).is_success
+        assert partial.exists()
+        os.utime(partial, (time.time() - 90_000,) * 2)
+        assert invariants.leftovers(scene.url, scene.store, patience_s=0) == [f"partial file {partial.name} is left"]
+        assert scene.sync(SECOND_DAY).is_success
+        assert invariants.leftovers(scene.url, scene.store) == []

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from meva_pipelines.sandbox.mutations import DUPLICATE_EVERY
-from meva_pipelines_tests.recovery import invariants, theatre
+from meva_pipelines_tests.recovery import invariants, registries, theatre
 from meva_pipelines_tests.recovery.conftest import SERVICE_KEY
-from meva_pipelines_tests.recovery.theatre import FIRST_DAY, Base, Outcome, Scene, Theatre
+from meva_pipelines_tests.recovery.registries import FIRST_DAY
+from meva_pipelines_tests.recovery.theatre import Base, Outcome, Scene, Theatre
 
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 
@@ -24,7 +25,7 @@ def rule(fault: str, *, page: int | None = None, times: int | None = None, **par
 
 def twins(day: date) -> set[int]:
     """The devices that bear the serial of their predecessor under `duplicate_serials`, both present."""
-    present = set(theatre.world().numbers(day).tolist())
+    present = set(registries.world().numbers(day).tolist())
     return {number for number in present if number % DUPLICATE_EVERY == 0 and number - 1 in present}
 
 
@@ -78,13 +79,13 @@ REFUSED: Mapping[str, Case] = {
     "503": Case(faults=(rule("status", status=503),), error="Unavailable", says="HTTP_503"),
     "provider's error": Case(faults=(rule("provider_code", code="99"),), error="Unavailable", says="UNKNOWN_ERROR"),
     "all coordinates null": Case({"mutation": "all_coordinates_null"}, error="Rejected", says="coordinates"),
-    "half the rows": Case({"mutation": "half_the_rows"}, error="Rejected", says="counts_change"),
+    "half the rows": Case({"mutation": "half_the_rows"}, error="Rejected", says="devices did not come"),
     "shifted mapping": Case({"mutation": "shifted_mapping"}, error="Rejected", says="numbers"),
     "swapped coordinates": Case({"mutation": "swapped_lat_lon"}, error="Rejected", says="quarantined"),
     "all at 0/0": Case({"mutation": "coordinates_0_0"}, error="Rejected", says="quarantined"),
     "no keys": Case(faults=(rule("missing_field"),), error="Rejected", says="quarantined"),
     "half the rows, direct": Case(
-        {"mutation": "half_the_rows"}, dialect="egen", error="Rejected", says="counts_change"
+        {"mutation": "half_the_rows"}, dialect="egen", error="Rejected", says="devices did not come"
     ),
 }
 
