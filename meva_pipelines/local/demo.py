@@ -152,7 +152,7 @@ def _rename(demo: Demo, day: date) -> None:
 
 
 def _quarantine(demo: Demo, day: date) -> None:
-    fault = {"fault": "duplicate_row", "operation": "getAedFullDown", "page": 2, "times": 1}
+    fault = {"fault": "duplicate_row", "operation": "getAedFullDown", "page": 1, "times": 1}
     httpx.put(f"{demo.registry.url}/_sandbox/faults", json=[fault], timeout=60).raise_for_status()
     with _step("a page with a record twice, then a replay of the quarantine") as report:
         _demand(demo.job("aed_incremental_sync", day=day), "the sync with a doubled record failed")

@@ -5,6 +5,7 @@
 What is run and what must hold afterwards is said by `theatre` and the tests.
 """
 
+import ctypes
 import gc
 import importlib
 import io
@@ -39,6 +40,9 @@ from meva_pipelines.sandbox import server
 from meva_pipelines_tests.recovery import registries
 
 POLL_S = 0.005
+_PR_SET_PDEATHSIG = 1
+"""Asks Linux for a signal when the parent dies: no fork outlives a test run that was cut off."""
+
 Task = dict[str, Any]
 _WAITS: list[float] = []
 
@@ -141,6 +145,7 @@ def _fork(location: dg.Definitions, task: Task) -> int:
     if pid == 0:
         code = 70
         try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             code = _perform(location, task)
         except BaseException:  # noqa: BLE001 - a fork never returns into the loop of its parent
             traceback.print_exc()
