@@ -528,7 +528,7 @@ def served(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
 
 def send_head(handler: BaseHTTPRequestHandler, **headers: str) -> None:
     handler.send_response(200)
-    for name, value in ({"Content-Type": "application/xml"} | headers).items():
+    for name, value in ({"Content-Type": "application/xml", "Connection": "close"} | headers).items():
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
 
