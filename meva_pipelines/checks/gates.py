@@ -32,7 +32,7 @@ def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetChec
                 [aed.SUBJECT],
             )
         }
-        explanation = _explanation(connection)
+        explanation = _explanation(connection, max((token for token, *_ in said.values()), default=0))
     for suite in AED_SUITES:
         if suite.name not in said:
             yield dg.AssetCheckResult(
@@ -60,12 +60,10 @@ def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetChec
         )
 
 
-def _explanation(connection: psycopg.Connection) -> dict[str, dg.MetadataValue[Any]]:
-    """What the newest refused batch looked like: cause, regions, fields, pages, makers; no personal data."""
+def _explanation(connection: psycopg.Connection, token: int) -> dict[str, dg.MetadataValue[Any]]:
+    """What a refused batch looked like: cause, regions, fields, pages, makers; no personal data."""
     row = connection.execute(
-        "SELECT details->'explanation' FROM ops.sync_runs WHERE subject = %s AND details ? 'explanation'"
-        " ORDER BY token DESC LIMIT 1",
-        [aed.SUBJECT],
+        "SELECT details->'explanation' FROM ops.sync_runs WHERE token = %s AND details ? 'explanation'", [token]
     ).fetchone()
     if row is None:
         return {}

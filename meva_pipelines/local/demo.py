@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import click
@@ -33,7 +33,6 @@ class Demo:
 
     prepared: Environment
     registry: Sandbox
-    measured: list[tuple[str, str, str]] = field(default_factory=list)
 
     def job(self, name: str, *, day: date | None = None, run_config: str | None = None) -> bool:
         """Run a job of the location in a process of its own; True when it succeeded."""

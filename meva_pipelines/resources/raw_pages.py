@@ -4,7 +4,7 @@ A page set exists when its manifest does: the manifest is written last, after th
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import orjson
@@ -156,14 +156,6 @@ def put_records(store: ObjectStore, fetch_id: str, number: int, records: Sequenc
     store.put(key, body)
     failpoints.reach(Point.FETCH_PAGE_STORED)
     return Entry(number, key, "", "identity", hashlib.sha256(body).hexdigest(), len(records), is_decoded=True)
-
-
-def every_record(
-    store: ObjectStore, fetch_id: str, contract: RecordContract
-) -> Iterator[tuple[int, list[Mapping[str, object]]]]:
-    """Yield the number and the records of each page of a set, one page in memory at a time."""
-    for entry in pages(store, fetch_id):
-        yield entry.number, records(store, entry, contract)
 
 
 def _manifest_key(fetch_id: str) -> str:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
@@ -66,12 +67,13 @@ def fetched(generations: dict[str, int], *, rows: int = 0) -> Fetched:
     )
 
 
+def records_of(store: ObjectStore, fetch_id: str, contract: Contract) -> list[Mapping[str, object]]:
+    entries = raw_pages.pages(store, fetch_id)
+    return [record for entry in entries for record in raw_pages.records(store, entry, contract)]
+
+
 def serials_of(store: ObjectStore, fetch_id: str, contract: Contract) -> list[object]:
-    return [
-        record["equipment_serial"]
-        for _, records in raw_pages.every_record(store, fetch_id, contract)
-        for record in records
-    ]
+    return [record["equipment_serial"] for record in records_of(store, fetch_id, contract)]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
@@ -128,7 +130,7 @@ def test_pages_of_a_district_get_the_names_that_the_answer_leaves_out(store: Obj
     body = orjson.dumps({"page": 1, "size": 10, "total": 1, "as_of": None, "items": [{"equipment_serial": "1"}]})
     writer.put(page_of(body, rows=1, scope=SEOUL))
     writer.finish(fetched({SEOUL: 1}), contract)
-    [(_, [record])] = raw_pages.every_record(store, "district", contract)
+    [record] = records_of(store, "district", contract)
     assert (record["sido"], record["gugun"]) == ("서울특별시", "종로구")
 
 
@@ -136,7 +138,7 @@ def test_names_in_the_answer_win_over_those_that_were_asked_for(store: ObjectSto
     writer = Writer(store, "district")
     writer.put(page_of(body_of(["12-0000001"]), rows=1, scope="부산광역시/중구"))
     writer.finish(fetched({"부산광역시/중구": 1}), contract)
-    [(_, [record])] = raw_pages.every_record(store, "district", contract)
+    [record] = records_of(store, "district", contract)
     assert (record["sido"], record["gugun"]) == ("서울특별시", "중구")
 
 
