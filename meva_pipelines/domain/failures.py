@@ -6,6 +6,7 @@
     │   └── Incomplete       ... an answer came, and it is provably not the whole answer
     ├── Refused              trying again does not help: key, address, permission or a bug of ours
     ├── Rejected             the data did not pass: an audit, a reconciliation or a guard said no
+    │   └── Unusable         ... a file cannot be taken at all; names the rule, the field and the row
     └── Superseded           another, newer attempt owns the subject: this one may not write
 
 A message says what was tried, what answered and what to do next. It never carries a URL with its query,
@@ -45,6 +46,14 @@ class Refused(MevaError):
 
 class Rejected(MevaError):
     """The data did not pass its audit, its reconciliation or a guard; nothing was published."""
+
+
+class Unusable(Rejected):
+    """A file cannot be taken: `rule` is the stable name of what it breaks, `field` and `row` where it does."""
+
+    def __init__(self, message: str, *, rule: str, field: str | None = None, row: int | None = None) -> None:
+        super().__init__(message)
+        self.rule, self.field, self.row = rule, field, row
 
 
 class Superseded(MevaError):

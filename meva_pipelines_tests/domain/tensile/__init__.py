@@ -1,0 +1,1 @@
+"""Tensile tests: the pure rules."""
