@@ -14,7 +14,7 @@ from pydantic import Field
 from meva_pipelines.assets import tables
 from meva_pipelines.domain.failures import Refused, Rejected, Superseded
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.quality.suites import AED_SUITES
+from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import ledger, publishing, reference, registry_publishing, registry_staging
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.postgres import Postgres

@@ -15,7 +15,7 @@ from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import RecordContract
 from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.quality import rules
-from meva_pipelines.quality.suites import Target, aed_suites
+from meva_pipelines.quality.aed_suites import AED_TARGETS, aed_suites
 from meva_pipelines.quality.verdicts import Judge, Verdict
 from meva_pipelines.resources import (
     failpoints,
@@ -98,7 +98,7 @@ def staged_records(
         verdicts = judge.judge(
             aed_suites(max_change_pct=config.max_change_pct, max_quarantined_pct=config.max_quarantined_pct),
             sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
-            tables={target: batch.name(target) for target in Target},
+            tables={target: batch.name(target) for target in AED_TARGETS},
         )
         staged = Staged(received, quarantined, digest, fetch.is_complete_snapshot)
         figures = _record_staging(postgres, batch, staged, verdicts)

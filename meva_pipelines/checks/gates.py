@@ -10,7 +10,7 @@ import dagster as dg
 import psycopg
 
 from meva_pipelines.assets import aed, tables
-from meva_pipelines.quality.suites import AED_SUITES
+from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
 

@@ -13,7 +13,7 @@ import time
 import warnings
 from typing import Any
 
-from meva_pipelines.quality.suites import Target
+from meva_pipelines.quality.expectations import Target
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:

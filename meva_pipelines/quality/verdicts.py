@@ -12,7 +12,7 @@ from pydantic import Field
 
 from meva_pipelines.domain.failures import MevaError, Unavailable
 from meva_pipelines.quality import judge
-from meva_pipelines.quality.suites import Severity, Suite, Target
+from meva_pipelines.quality.expectations import Severity, Suite, Target
 
 _TIMEOUT_S = 900
 

@@ -7,7 +7,7 @@ import pytest
 
 from meva_pipelines import definitions
 from meva_pipelines.automation import jobs
-from meva_pipelines.quality.suites import AED_SUITES
+from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import registry_rollback
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.fixtures.location import FIRST_DAY, Location

@@ -4,7 +4,8 @@ Ours is the profile of what readers would see and all four suites, Great Expecta
 holds every rule that the suites have on rows; it compares nothing with what is published.
 """
 
-from meva_pipelines.quality.suites import AED_SUITES, Expectation, Target
+from meva_pipelines.quality.aed_suites import AED_SUITES, AED_TARGETS
+from meva_pipelines.quality.expectations import Expectation, Target
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import reference, registry_profile
 from meva_pipelines.resources.registry_staging import Batch
@@ -42,7 +43,7 @@ def judged(warehouse: Warehouse, batch: Batch) -> None:
     verdicts = Judge(is_isolated=False).judge(
         AED_SUITES,
         sqlalchemy_url=warehouse.postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
-        tables={target: batch.name(target) for target in Target},
+        tables={target: batch.name(target) for target in AED_TARGETS},
     )
     if failed := [verdict.suite for verdict in verdicts if not verdict.is_passed]:
         raise RuntimeError(f"the audit failed, so its time says nothing: {', '.join(failed)}")

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import FieldType
 from meva_pipelines.quality import rules
-from meva_pipelines.quality.suites import AED_SUITES
+from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import ledger, raw_pages, reference, registry_staging
 from meva_pipelines.resources.egen import EgenSource, Fetched
 from meva_pipelines.resources.ledger import Status

@@ -8,7 +8,8 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from meva_pipelines.checks import gates
-from meva_pipelines.quality.suites import AED_SUITES, Severity
+from meva_pipelines.quality.aed_suites import AED_SUITES
+from meva_pipelines.quality.expectations import Severity
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.sandbox.mutations import Mutation
 from meva_pipelines_tests.fixtures.location import FIRST_DAY, Location

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from meva_pipelines.domain.failures import Rejected, Unavailable
-from meva_pipelines.quality.suites import AED_SUITES, Expectation, Severity, Suite, Target
+from meva_pipelines.quality.aed_suites import AED_SUITES, AED_TARGETS
+from meva_pipelines.quality.expectations import Expectation, Severity, Suite, Target
 from meva_pipelines.quality.verdicts import Errored, Finding, Judge, Verdict
 from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
 from meva_pipelines_tests.resources.registry_desk import Desk, item, shared_desk
@@ -40,7 +41,7 @@ def tables(desk: Desk) -> dict[Target, str]:
         desk.change(f"UPDATE staging.{name} SET {column} = %s", CANARY * 25)
     desk.change(f"UPDATE staging.{name} SET latitude = 3.1234567, longitude = 310.9876543")
     desk.change(f"UPDATE staging.{staged.batch.name('profile')} SET guarded_change_pct = -55.5")
-    return {target: staged.batch.name(target) for target in Target}
+    return {target: staged.batch.name(target) for target in AED_TARGETS}
 
 
 def url(desk: Desk, role: Role = Role.WRITER) -> str:
@@ -88,7 +89,6 @@ def test_a_table_that_is_not_there_is_no_verdict(desk: Desk, tables: dict[Target
 def test_an_expectation_that_cannot_be_evaluated_is_no_verdict(desk: Desk, tables: dict[Target, str]) -> None:
     wrong = Suite(
         "wrong",
-        1,
         Target.RECORDS,
         "A column that nobody has",
         (Expectation("a_is_given", "ExpectColumnValuesToNotBeNull", {"column": "nobody_has_it"}),),

@@ -19,7 +19,7 @@ from meva_pipelines.domain.aed import Mapper, Page, Record
 from meva_pipelines.domain.contract import Contract
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality import rules
-from meva_pipelines.quality.suites import AED_SUITES
+from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import (
     ledger,
     publishing,
