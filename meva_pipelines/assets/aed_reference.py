@@ -3,22 +3,24 @@
 None of them can stop a sync; they are what people read beside the registry.
 """
 
-import base64
-import io
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import psycopg
 from psycopg.rows import dict_row
 
-from meva_pipelines.assets import aed, tables
+from meva_pipelines.assets import aed, pictures, tables
 from meva_pipelines.domain.aed import health_center_key
 from meva_pipelines.domain.regions import RegionTable
 from meva_pipelines.resources import reference
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema import aed as schema
 from meva_pipelines.schema.roles import Role
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SHOWN_COLUMNS = 8
 _HISTORY = 30
@@ -123,7 +125,7 @@ def sync_report(context: dg.AssetExecutionContext, postgres: Postgres) -> dg.Mat
             "quarantine_by_rule": dg.MetadataValue.md(tables.markdown(quarantine)),
             "recovered_rows": sum(row["recovered"] for row in quarantine),
             "still_failing_rows": sum(row["rejected now"] for row in quarantine),
-            "coverage": dg.MetadataValue.md(_picture(points, history)),
+            "coverage": _picture(points, history),
             "received_rows": run["received_rows"] or 0,
             "inserted_rows": run["inserted_rows"] or 0,
             "updated_rows": run["updated_rows"] or 0,
@@ -203,35 +205,25 @@ def _changed_fields(run: dict[str, Any]) -> str:
     return "\n".join(["| field | rows changed |", "|---|---:|", *(f"| {name} | {count:,} |" for name, count in ranked)])
 
 
-def _picture(points: list[tuple[float, float]], history: list[tuple[date, int, int]]) -> str:
+def _picture(points: list[tuple[float, float]], history: list[tuple[date, int, int]]) -> dg.MarkdownMetadataValue:
     """Draw where the devices are and what the last syncs did, as an embedded PNG."""
-    import matplotlib as mpl  # noqa: PLC0415 - heavy: only for the picture
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, (country, syncs) = plt.subplots(1, 2, figsize=(9, 4.2), width_ratios=(1, 1.25), layout="constrained")
-    if points:
-        longitudes, latitudes = zip(*points, strict=True)
-        cells = country.hexbin(longitudes, latitudes, gridsize=55, bins="log", mincnt=1, cmap="viridis")
-        figure.colorbar(cells, ax=country, label="devices per cell", shrink=0.8)
-    country.set(title=f"{len(points):,} devices with coordinates", xlabel="longitude, °E", ylabel="latitude, °N")
-    country.set_aspect(1.25)
     days = [f"{day:%m-%d}" for day, _, _ in history]
     positions = range(len(days))
-    syncs.bar(positions, [new for _, new, _ in history], label="new", color="#2c7fb8")
-    syncs.bar(
-        positions,
-        [changed for *_, changed in history],
-        bottom=[new for _, new, _ in history],
-        label="changed",
-        color="#fdae61",
-    )
-    syncs.set_yscale("symlog", linthresh=100)
-    syncs.set_xticks(list(positions), days, rotation=60, fontsize=7)
-    syncs.set(title=f"last {len(days)} syncs", ylabel="rows written")
-    syncs.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=85)
-    plt.close(figure)
-    return f"![coverage](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+
+    def draw(axes: "Sequence[Axes]") -> None:
+        country, syncs = axes
+        if points:
+            longitudes, latitudes = zip(*points, strict=True)
+            cells = country.hexbin(longitudes, latitudes, gridsize=55, bins="log", mincnt=1, cmap="viridis")
+            country.figure.colorbar(cells, ax=country, label="devices per cell", shrink=0.8)
+        country.set(title=f"{len(points):,} devices with coordinates", xlabel="longitude, °E", ylabel="latitude, °N")
+        country.set_aspect(1.25)
+        new, changed = [row[1] for row in history], [row[2] for row in history]
+        syncs.bar(positions, new, label="new", color="#2c7fb8")
+        syncs.bar(positions, changed, bottom=new, label="changed", color="#fdae61")
+        syncs.set_yscale("symlog", linthresh=100)
+        syncs.set_xticks(list(positions), days, rotation=60, fontsize=7)
+        syncs.set(title=f"last {len(days)} syncs", ylabel="rows written")
+        syncs.legend(frameon=False)
+
+    return pictures.drawn("coverage", draw, size=(9, 4.2), columns=2, width_ratios=(1, 1.25))
