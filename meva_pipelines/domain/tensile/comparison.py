@@ -39,6 +39,9 @@ TOLERANCE_PCT: Final[Mapping[Property, float]] = {
 }
 """Largest difference from the standard value in percent (MEVA design: E ±5, yield ±3, tensile ±3, elongation ±5)."""
 
+LARGEST_DIFFERENCE_PCT: Final = 100.0
+"""Beyond this the two are not the same thing: another material, condition or unit (compare_to_std within ±100 %)."""
+
 _MEASURED: Final[Mapping[Property, tuple[Symbol, ...]]] = {
     Property.YOUNG_MODULUS: (Symbol.MODULUS,),
     Property.YIELD_STRENGTH: (Symbol.REH, Symbol.RP02),
@@ -151,6 +154,11 @@ def _judged(item: Property, value: Value, expected: float, source: str) -> Compa
     factor = _UNIT_FACTORS.get((value.unit, item.value.rpartition("_")[2]), 1.0)
     measured, uncertainty = value.value * factor, value.expanded_uncertainty * factor
     difference, spread = 100 * (measured - expected) / expected, 100 * uncertainty / expected
+    if abs(difference) > LARGEST_DIFFERENCE_PCT:
+        reason = (
+            f"{value.symbol} = {measured:.4g} is {difference:+.0f} % off {expected:.4g} of {source}: not the same thing"
+        )
+        return Comparison(item, Outcome.NOT_COMPARABLE, reason, value.symbol, measured, expected, source=source)
     limit = TOLERANCE_PCT[item]
     is_within = abs(difference) <= limit
     is_certain = abs(abs(difference) - limit) >= spread

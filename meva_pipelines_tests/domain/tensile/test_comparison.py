@@ -98,6 +98,12 @@ def test_a_verdict_within_its_uncertainty_says_so() -> None:
     )
 
 
+def test_twice_the_standard_value_is_not_the_same_thing() -> None:
+    found = compared(Property.YIELD_STRENGTH, subject({Symbol.RP02: value(Symbol.RP02, 1_100.0)}))
+    assert found.outcome is Outcome.NOT_COMPARABLE
+    assert found.reason == "Rp0.2 = 1100 is +165 % off 415 of two handbooks: not the same thing"
+
+
 def test_a_property_without_a_standard_value_is_not_comparable() -> None:
     found = compared(Property.ELONGATION, subject({Symbol.A: value(Symbol.A, 20.0, "%")}))
     assert found.outcome is Outcome.NOT_COMPARABLE
@@ -145,4 +151,7 @@ def test_a_verdict_is_that_of_the_difference(measured: float, standard: float, u
     test = subject({Symbol.RM: value(Symbol.RM, measured, uncertainty=uncertainty)}, material="m")
     found = compared(Property.TENSILE_STRENGTH, test, entry)
     is_within = abs(measured - standard) <= 0.03 * standard * (1 + 1e-12)
+    if abs(measured / standard - 1) > 1:
+        assert found.outcome is Outcome.NOT_COMPARABLE
+        return
     assert (found.outcome is Outcome.PASSED) == is_within or abs(abs(measured / standard - 1) - 0.03) < 1e-12

@@ -20,16 +20,16 @@ class Ending:
     evidence: str | None
 
 
-def ending(load_n: Series, top: int, noise_n: float, specimen: Specimen, rows_after_break: int) -> Ending:
+def ending(stress_mpa: Series, top: int, noise_mpa: float, specimen: Specimen, rows_after_break: int) -> Ending:
     """The last point of a record of shape (points,) that belongs to the test; `top` is the index of maximum force.
 
     The force has collapsed where it is below 10 % of maximum; points on the way down, each more than five times as
     far below the one before as that one was, are dropped with it.
     """
-    collapsed = lines.first(load_n < _COLLAPSED * load_n[top], top)
+    collapsed = lines.first(stress_mpa < _COLLAPSED * stress_mpa[top], top)
     if collapsed is not None:
-        return Ending(_before_the_fall(load_n, top, collapsed - 1, noise_n), "the force collapsed in the record")
-    last = load_n.size - 1
+        return Ending(_before_the_fall(stress_mpa, top, collapsed - 1, noise_mpa), "the force collapsed in the record")
+    last = stress_mpa.size - 1
     if rows_after_break:
         return Ending(last, "rows after the break were taken from the record")
     if specimen.final_area_mm2 is not None or specimen.final_gauge_length_mm is not None:
@@ -37,10 +37,10 @@ def ending(load_n: Series, top: int, noise_n: float, specimen: Specimen, rows_af
     return Ending(last, None)
 
 
-def _before_the_fall(load_n: Series, top: int, last: int, noise_n: float) -> int:
+def _before_the_fall(stress_mpa: Series, top: int, last: int, noise_mpa: float) -> int:
     """Step back over the points that the falling force left between the break and its collapse."""
-    before = np.abs(np.diff(load_n[max(top, last - 50) : last + 1]))
-    usual = max(float(np.median(before)) if before.size else 0.0, _NOISE * noise_n)
-    while last > top + 1 and load_n[last - 1] - load_n[last] > _FALLING * usual > 0.0:
+    before = np.abs(np.diff(stress_mpa[max(top, last - 50) : last + 1]))
+    usual = max(float(np.median(before)) if before.size else 0.0, _NOISE * noise_mpa)
+    while last > top + 1 and stress_mpa[last - 1] - stress_mpa[last] > _FALLING * usual > 0.0:
         last -= 1
     return last

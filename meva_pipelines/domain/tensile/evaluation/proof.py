@@ -35,7 +35,8 @@ def crossing(strain: Series, stress_mpa: Series, line: Line, offset: float, nois
     at = lines.first(above < 0.0)
     if not at:
         return None
-    return _met(strain, stress_mpa, begin, above, at, noise_mpa)
+    met, points = _met(strain[begin:], above, at, noise_mpa)
+    return Crossing(met, line.stress_at(met - offset), _tangent(strain, stress_mpa, met), points)
 
 
 def reaching(strain: Series, stress_mpa: Series, begin: int, total: float) -> Crossing | None:
@@ -49,24 +50,18 @@ def reaching(strain: Series, stress_mpa: Series, begin: int, total: float) -> Cr
     last = begin + at
     share = float((total - strain[last - 1]) / (strain[last] - strain[last - 1]))
     stress = float(stress_mpa[last - 1] + share * (stress_mpa[last] - stress_mpa[last - 1]))
-    return Crossing(total, stress, _tangent(strain, stress_mpa, last, total), 1)
+    return Crossing(total, stress, _tangent(strain, stress_mpa, total), 1)
 
 
-def _met(strain: Series, stress_mpa: Series, begin: int, above: Series, at: int, noise_mpa: float) -> Crossing:
-    """The crossing between the points `at` - 1 and `at` after `begin`, or in the zone of noise around them."""
+def _met(strain: Series, above: Series, at: int, noise_mpa: float) -> tuple[float, int]:
+    """The strain at which `above` falls through zero about its index `at`, and the points that told it."""
     zone = _zone(above, at, _ZONE * noise_mpa)
     points = zone.stop - zone.start
-    if points >= _LEAST_IN_ZONE:
-        within, rest = strain[begin:][zone], above[zone]
-        fall = lines.slope(within, rest)
-        met = float(within.mean() - rest.mean() / fall) if fall < 0.0 else float(within.mean())
-        stress = float(stress_mpa[begin:][zone].mean() - rest.mean())
-    else:
-        points = 1
-        share = float(above[at - 1] / (above[at - 1] - above[at]))
-        met = float(strain[begin + at - 1] + share * (strain[begin + at] - strain[begin + at - 1]))
-        stress = float(stress_mpa[begin + at - 1] + share * (stress_mpa[begin + at] - stress_mpa[begin + at - 1]))
-    return Crossing(met, stress, _tangent(strain, stress_mpa, begin + at, met), points)
+    fall = lines.slope(strain[zone], above[zone]) if points >= _LEAST_IN_ZONE else 0.0
+    if fall < 0.0:
+        return float(strain[zone].mean() - above[zone].mean() / fall), points
+    share = float(above[at - 1] / (above[at - 1] - above[at]))
+    return float(strain[at - 1] + share * (strain[at] - strain[at - 1])), 1
 
 
 def _zone(above: Series, at: int, width: float) -> slice:
@@ -77,11 +72,10 @@ def _zone(above: Series, at: int, width: float) -> slice:
     return slice(start, above.size if stop is None else stop)
 
 
-def _tangent(strain: Series, stress_mpa: Series, around: int, at: float) -> float:
-    """Slope of the record in MPa about a strain; of the neighbouring points where none are nearer."""
-    start, stop = max(around - 2, 0), min(around + 2, strain.size)
-    while start > 0 and strain[start - 1] > at - _NEAR:
-        start -= 1
-    while stop < strain.size and strain[stop] < at + _NEAR:
-        stop += 1
-    return lines.slope(strain[start:stop], stress_mpa[start:stop])
+def _tangent(strain: Series, stress_mpa: Series, at: float) -> float:
+    """Slope of the record in MPa about a strain."""
+    near = np.flatnonzero(np.abs(strain - at) < _NEAR)
+    if near.size < 3:
+        middle = int(np.abs(strain - at).argmin())
+        near = np.arange(max(middle - 1, 0), min(middle + 2, strain.size))
+    return lines.slope(strain[near], stress_mpa[near])

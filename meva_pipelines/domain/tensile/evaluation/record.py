@@ -15,7 +15,8 @@ class Record:
     """Stress in MPa and strain as a ratio, shape (points,), up to the last point before the break.
 
     `strain` is None where no length is known. `top` is the index of the greatest force, `noise_mpa` and
-    `noise_strain` are standard deviations. `evidence` says what proves the break; None where nothing does.
+    `noise_strain` are standard deviations, `step_mpa` is the resolution of the force, 0 where none is seen.
+    `evidence` says what proves the break; None where nothing does.
     """
 
     stress_mpa: Series
@@ -23,6 +24,7 @@ class Record:
     top: int
     noise_mpa: float
     noise_strain: float
+    step_mpa: float
     evidence: str | None
     area_mm2: float
     length_mm: float | None
@@ -53,14 +55,21 @@ def prepared(curve: Curve, specimen: Specimen, recipe: Recipe, rows_after_break:
     top = int(stress.argmax())
     if stress[top] <= 0.0 or stress[top] < -stress.min():
         return "no tension: the greatest force is not a pulling one"
-    noise_mpa = _noise(stress, elapsed)
+    step_mpa = noise.resolution(stress)
+    noise_mpa = _noise(stress, elapsed, step_mpa)
     end = fracture.ending(stress, top, noise_mpa, specimen, rows_after_break)
+    kept = slice(end.last + 1)
+    if strain is not None:
+        strain = strain[kept]
+    if elapsed is not None:
+        elapsed = elapsed[kept]
     return Record(
-        stress_mpa=stress[: end.last + 1],
-        strain=None if strain is None else strain[: end.last + 1],
+        stress_mpa=stress[kept],
+        strain=strain,
         top=top,
         noise_mpa=noise_mpa,
-        noise_strain=0.0 if strain is None else _noise(strain[: end.last + 1], None if elapsed is None else elapsed[: end.last + 1]),
+        noise_strain=0.0 if strain is None else _noise(strain, elapsed, noise.resolution(strain)),
+        step_mpa=step_mpa,
         evidence=end.evidence,
         area_mm2=area,
         length_mm=length,
@@ -69,6 +78,6 @@ def prepared(curve: Curve, specimen: Specimen, recipe: Recipe, rows_after_break:
     )
 
 
-def _noise(values: Series, elapsed_s: Series | None) -> float:
+def _noise(values: Series, elapsed_s: Series | None, step: float) -> float:
     """What scatters a channel: its noise, or the step in which it was written where that is coarser."""
-    return max(noise.noise(values, elapsed_s), noise.resolution(values) / math.sqrt(12.0))
+    return max(noise.noise(values, elapsed_s), step / math.sqrt(12.0))

@@ -105,7 +105,9 @@ def _prefix_sums(x: Series, y: Series) -> npt.NDArray[np.float64]:
     return sums
 
 
-def _explained(sums: npt.NDArray[np.float64], first: int, rows: int, least: int, floor: float) -> npt.NDArray[np.float64]:
+def _explained(
+    sums: npt.NDArray[np.float64], first: int, rows: int, least: int, floor: float
+) -> npt.NDArray[np.float64]:
     """R² of the windows that begin at `first` and the next rows (axis 0) and end after each later point (axis 1)."""
     ends = sums[:, None, first + least :]
     sx, sy, sxx, sxy, syy = ends - sums[:, first : first + rows, None]
@@ -124,7 +126,8 @@ def _explained(sums: npt.NDArray[np.float64], first: int, rows: int, least: int,
     sxy /= sxx
     corner = min(rows, sx.shape[1])
     sxy[:, :corner][count[:, :corner] < least] = -1.0
-    return sxy
+    explained: npt.NDArray[np.float64] = sxy
+    return explained
 
 
 @dataclass(frozen=True, slots=True, eq=False)

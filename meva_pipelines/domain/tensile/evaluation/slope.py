@@ -1,39 +1,55 @@
 """The elastic line of a record, by the method that the recipe names, and whether there is a straight part at all."""
 
-from dataclasses import dataclass
+import math
+from typing import assert_never
 
 import numpy as np
 
 from meva_pipelines.domain.tensile.evaluation import lines, proof, sdar
 from meva_pipelines.domain.tensile.evaluation.recipe import MaterialClass, Recipe, SlopeMethod
+from meva_pipelines.domain.tensile.evaluation.record import Record
 from meva_pipelines.domain.tensile.evaluation.values import Line
 from meva_pipelines.domain.tensile.recording import Series
 
 _ROUNDS = 20
-_STRAIGHT = 0.99  # R² below which nobody would draw a line
+_OPEN = 0.05  # relative standard error of a slope
+_STRAIGHT = 0.99  # R² below which the points bend, unless it is their noise
+_BENT = 2.0  # times the noise
 _LEAST_OF_METALS_MPA = 10_000.0  # lead has 16 GPa
 _LEAST_ON_A_FRAME_MPA = 2_500.0  # soft frames show a metal several times too soft, not ten times
 
 
-def elastic(strain: Series, stress_mpa: Series, recipe: Recipe) -> Line | str:
-    """The elastic line of a record, or the reason why there is none.
-
-    `strain` and `stress_mpa` have shape (points,) and end at maximum force.
-    """
+def elastic(record: Record, strain: Series, recipe: Recipe) -> Line | str:
+    """The elastic line of a record whose strain is `strain`, shape (points,), or the reason why there is none."""
+    stress, top = record.stress_mpa, record.top
     match recipe.slope:
         case SlopeMethod.STRESS_BAND:
-            line = _by_stress(strain, stress_mpa, recipe)
+            line = _by_stress(strain, stress, top, recipe)
         case SlopeMethod.STRAIN_BAND:
-            line = _in_band(strain, strain, stress_mpa, recipe.strain_band, "strain")
+            line = _in_band(strain, strain, stress, recipe.strain_band, "strain")
         case SlopeMethod.RESIDUALS:
-            line = _by_residuals(strain, stress_mpa, recipe)
+            line = _by_residuals(strain[: top + 1], stress[: top + 1], recipe)
+        case _:
+            assert_never(recipe.slope)
     if isinstance(line, str):
         return line
     if line.points < recipe.least_points:
         return f"too few points: {line.points} in the elastic window, {recipe.least_points} are needed"
-    if line.slope_mpa <= 0.0 or line.r_squared < _STRAIGHT:
-        return f"no straight part: R² is {line.r_squared:.4f} in the elastic window"
-    return line
+    return _why_not_straight(record, line) or line
+
+
+def _why_not_straight(record: Record, line: Line) -> str | None:
+    """Why a fitted line is none: it does not rise, noise leaves its slope open, or the points bend more than noise."""
+    if line.slope_mpa <= 0.0:
+        return "stress does not rise in the elastic window"
+    if line.relative_error > _OPEN:
+        return (
+            f"the slope is uncertain by {100 * line.relative_error:.1f} %, {line.points} points are too noisy for one"
+        )
+    noise = math.hypot(record.noise_mpa, line.slope_mpa * record.noise_strain)
+    if line.r_squared < _STRAIGHT and line.residual_mpa > _BENT * noise:
+        return f"no straight part: R² is {line.r_squared:.4f} in the elastic window, and noise does not explain it"
+    return None
 
 
 def why_no_metal(line: Line, recipe: Recipe, *, is_of_crosshead: bool) -> str | None:
@@ -55,13 +71,14 @@ def _by_residuals(strain: Series, stress_mpa: Series, recipe: Recipe) -> Line | 
     return "no linear region: ASTM E3076 finds no point of tangency" if found is None else found.line
 
 
-def _by_stress(strain: Series, stress_mpa: Series, recipe: Recipe) -> Line | str:
+def _by_stress(strain: Series, stress_mpa: Series, top: int, recipe: Recipe) -> Line | str:
     """The band in shares of Rp0.2, which itself depends on the line: repeated until the window stands still.
 
-    The first guess is maximum stress, which also stands where the offset line is not crossed.
+    The first guess is maximum stress, which stands where the offset line is not crossed. The search runs on behind
+    the maximum, because an upper yield point may be the greatest stress.
     """
     low, high = recipe.stress_band
-    reference = float(stress_mpa[-1])
+    reference = float(stress_mpa[top])
     line: Line | str = "no elastic window"
     seen: tuple[int, int] | None = None
     for _ in range(_ROUNDS):
