@@ -16,7 +16,7 @@ from meva_pipelines.domain.contract import RecordContract
 from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.quality import rules
 from meva_pipelines.quality.aed_suites import AED_TARGETS, aed_suites
-from meva_pipelines.quality.verdicts import Judge, Verdict
+from meva_pipelines.quality.verdicts import Judge, Verdict, failures, store
 from meva_pipelines.resources import (
     failpoints,
     ledger,
@@ -164,20 +164,10 @@ class Staged:
 
 def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """Write verdicts and figures in one transaction; an audit that failed ends the attempt."""
-    is_passed = all(verdict.is_passed for verdict in verdicts)
     failpoints.reach(Point.AUDIT_BEFORE_VERDICT)
     with postgres.connect(Role.WRITER, work=f"record audit {batch.attempt.token}") as connection:
         staged_rows, watermark = registry_staging.staged_figures(connection, batch)
-        for verdict in verdicts:
-            ledger.store_verdict(
-                connection,
-                batch.attempt.token,
-                suite=verdict.suite,
-                digest=staged.digest,
-                is_passed=verdict.is_passed,
-                results=[finding.as_json() for finding in verdict.findings],
-                duration_s=verdict.duration_s,
-            )
+        is_passed = store(connection, batch.attempt, verdicts, digest=staged.digest)
         figures = {
             "received_rows": staged.received.rows,
             "quarantined_rows": staged.quarantined_rows,
@@ -195,7 +185,12 @@ def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: 
         if not is_passed:
             explanation = registry_explanation.explain(connection, batch, is_snapshot=staged.is_snapshot)
             ledger.record(connection, batch.attempt.token, details={"explanation": explanation})
-            ledger.reject(connection, batch.attempt, f"{_failed(verdicts)} Likely: {explanation['cause']}.")
+            ledger.reject(
+                connection,
+                batch.attempt,
+                f"the audit failed ({failures(verdicts)}); nothing was published and yesterday's registry stays."
+                f" Likely: {explanation['cause']}.",
+            )
     failpoints.reach(Point.AUDIT_AFTER_VERDICT)
     return {
         **figures,
@@ -204,8 +199,3 @@ def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: 
         "audit_s": round(sum(verdict.duration_s for verdict in verdicts), 3),
         "audit": "passed" if is_passed else "failed: nothing of this batch can be published",
     }
-
-
-def _failed(verdicts: Sequence[Verdict]) -> str:
-    failed = [f"{v.suite}: {f.expectation}" for v in verdicts for f in v.findings if f.stops]
-    return f"the audit failed ({'; '.join(failed)}); nothing was published and yesterday's registry stays."

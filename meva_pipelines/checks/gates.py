@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from meva_pipelines.assets import aed, tables
+from meva_pipelines.assets import aed, tables, verdicts_shown
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
@@ -41,23 +41,9 @@ def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetChec
                 description="no verdict was stored: stage the batch again",
             )
             continue
-        token, is_passed, results, duration_s = said[suite.name]
-        unmet = [finding for finding in results if not finding["is_met"]]
-        is_warning = is_passed and bool(unmet)
-        yield dg.AssetCheckResult(
-            check_name=suite.name,
-            passed=is_passed and not unmet,
-            severity=dg.AssetCheckSeverity.WARN if is_warning else dg.AssetCheckSeverity.ERROR,
-            description=_sentence(suite.meaning, unmet),
-            metadata={
-                "attempt": token,
-                "expectations": len(results),
-                "unmet": len(unmet),
-                "duration_s": round(duration_s, 3),
-                "findings": dg.MetadataValue.md(_findings(results)),
-                **({} if is_passed else explanation),
-            },
-        )
+        token, is_passed, findings, duration_s = said[suite.name]
+        more = {} if is_passed else explanation
+        yield verdicts_shown.check(suite, findings, attempt=token, duration_s=duration_s, more=more)
 
 
 def _explanation(connection: psycopg.Connection, token: int) -> dict[str, dg.MetadataValue[Any]]:
@@ -83,20 +69,3 @@ def _worst(regions: list[dict[str, Any]]) -> str:
         f"{region['coordinates_lost_pct'] or 0:+.1f} points without coordinates"
         for region in regions[:3]
     )
-
-
-def _sentence(meaning: str, unmet: list[dict[str, object]]) -> str:
-    if not unmet:
-        return meaning
-    return "; ".join(f"{finding['expectation']}: {finding['observed'] or 'not met'}" for finding in unmet)
-
-
-def _findings(results: list[dict[str, object]]) -> str:
-    ordered = sorted(results, key=lambda finding: bool(finding["is_met"]))
-    lines = ["| | expectation | severity | observed |", "|---|---|---|---|"]
-    lines += [
-        f"| {'✓' if finding['is_met'] else '✗'} | {finding['expectation']} | {finding['severity']} |"
-        f" {finding['observed']} |"
-        for finding in ordered
-    ]
-    return "\n".join(lines)

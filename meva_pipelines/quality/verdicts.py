@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
+import psycopg
 from pydantic import Field
 
 from meva_pipelines.domain.failures import MevaError, Unavailable
 from meva_pipelines.quality import judge
 from meva_pipelines.quality.expectations import Severity, Suite, Target
+from meva_pipelines.resources import ledger
+from meva_pipelines.resources.ledger import Attempt
 
 _TIMEOUT_S = 900
 
@@ -52,6 +55,26 @@ class Verdict:
     def is_passed(self) -> bool:
         """Whether every critical expectation held."""
         return not any(finding.stops for finding in self.findings)
+
+
+def store(connection: psycopg.Connection, attempt: Attempt, verdicts: Sequence[Verdict], *, digest: str) -> bool:
+    """Write what the judge said of the rows that have this digest; returns whether all of it passed."""
+    for verdict in verdicts:
+        ledger.store_verdict(
+            connection,
+            attempt.token,
+            suite=verdict.suite,
+            digest=digest,
+            is_passed=verdict.is_passed,
+            results=[finding.as_json() for finding in verdict.findings],
+            duration_s=verdict.duration_s,
+        )
+    return all(verdict.is_passed for verdict in verdicts)
+
+
+def failures(verdicts: Sequence[Verdict]) -> str:
+    """Return the expectations that stop a batch, as they are told."""
+    return "; ".join(f"{v.suite}: {f.expectation}" for v in verdicts for f in v.findings if f.stops)
 
 
 class Judge(dg.ConfigurableResource["Judge"]):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from meva_pipelines.domain.aed import Mapped, Mapper, Page, Record
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.quality import rules
+from meva_pipelines.quality import rules, verdicts
 from meva_pipelines.quality.aed_suites import AED_SUITES
+from meva_pipelines.quality.verdicts import Verdict
 from meva_pipelines.resources import (
     ledger,
     publishing,
@@ -94,16 +95,8 @@ def staged(warehouse: Warehouse, rows: "Dataset", day: date) -> Lap:
         with timed(parts, "batch digest"):
             digest = registry_staging.digest(connection, batch)
         registry_profile.measure(connection, batch, is_snapshot=True, sido_groups=regions.sido_groups(day))
-        for suite in AED_SUITES:
-            ledger.store_verdict(
-                connection,
-                batch.attempt.token,
-                suite=suite.name,
-                digest=digest,
-                is_passed=True,
-                results=[],
-                duration_s=0,
-            )
+        passed = [Verdict(suite.name, (), 0.0) for suite in AED_SUITES]
+        verdicts.store(connection, batch.attempt, passed, digest=digest)
         ledger.record(connection, batch.attempt.token, status=Status.STAGED, staged_digest=digest)
     return Lap(batch, parts)
 

@@ -16,8 +16,9 @@ from urllib.parse import quote
 
 from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import FieldType
-from meva_pipelines.quality import rules
+from meva_pipelines.quality import rules, verdicts
 from meva_pipelines.quality.aed_suites import AED_SUITES
+from meva_pipelines.quality.verdicts import Verdict
 from meva_pipelines.resources import ledger, raw_pages, reference, registry_staging
 from meva_pipelines.resources.egen import EgenSource, Fetched
 from meva_pipelines.resources.ledger import Status
@@ -157,16 +158,8 @@ def _stage(
         registry_staging.triage(connection, batch, rules.aed_rules(contract))
         registry_staging.quarantine(connection, batch, fetch_id=batch.attempt.fetch_id or "", page_at=page_at)
         digest = registry_staging.digest(connection, batch)
-        for suite in AED_SUITES:
-            ledger.store_verdict(
-                connection,
-                batch.attempt.token,
-                suite=suite.name,
-                digest=digest,
-                is_passed=True,
-                results=[],
-                duration_s=0,
-            )
+        passed = [Verdict(suite.name, (), 0.0) for suite in AED_SUITES]
+        verdicts.store(connection, batch.attempt, passed, digest=digest)
         _, watermark = registry_staging.staged_figures(connection, batch)
         ledger.record(connection, batch.attempt.token, status=Status.STAGED, staged_digest=digest, watermark=watermark)
 
