@@ -14,7 +14,7 @@ from meva_pipelines.assets.aed import DAYS, INTAKES, POOL, STAGED_RECORDS, SUBJE
 from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import RecordContract
 from meva_pipelines.domain.failures import Refused, Rejected
-from meva_pipelines.quality import rules
+from meva_pipelines.quality import aed_rules
 from meva_pipelines.quality.aed_suites import AED_TARGETS, aed_suites
 from meva_pipelines.quality.verdicts import Judge, Verdict, failures, store
 from meva_pipelines.resources import (
@@ -147,7 +147,7 @@ def _stage(
     received = registry_staging.stage(connection, batch, pages(), mapped=mapper.rows)
     if received.rows != fetch.rows:
         raise Rejected(f"{fetch.rows} records were fetched and {received.rows} staged: nothing is published")
-    quarantined = registry_staging.triage(connection, batch, rules.aed_rules(contract))
+    quarantined = registry_staging.triage(connection, batch, aed_rules.row_rules(contract))
     registry_staging.quarantine(connection, batch, fetch_id=fetch.fetch_id, page_at=page_at)
     return received, quarantined
 

@@ -21,6 +21,7 @@ class Target(StrEnum):
     RECORDS = "records"
     PROFILE = "profile"
     TESTS = "tests"
+    RESULTS = "results"
 
 
 @dataclass(frozen=True, slots=True)

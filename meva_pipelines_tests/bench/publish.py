@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from meva_pipelines.domain.aed import Mapped, Mapper, Page, Record
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.quality import rules, verdicts
+from meva_pipelines.quality import aed_rules, verdicts
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.quality.verdicts import Verdict
 from meva_pipelines.resources import (
@@ -89,7 +89,7 @@ def staged(warehouse: Warehouse, rows: "Dataset", day: date) -> Lap:
             registry_staging.create(connection, batch)
             registry_staging.stage(connection, batch, pages(), mapped=mapped)
         with timed(parts, "rules"):
-            registry_staging.triage(connection, batch, rules.aed_rules(contract))
+            registry_staging.triage(connection, batch, aed_rules.row_rules(contract))
         with timed(parts, "quarantine", besides=("decoding",)):
             registry_staging.quarantine(connection, batch, fetch_id=batch.attempt.fetch_id or "", page_at=page_again)
         with timed(parts, "batch digest"):

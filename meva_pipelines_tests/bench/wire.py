@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import FieldType
-from meva_pipelines.quality import rules, verdicts
+from meva_pipelines.quality import aed_rules, verdicts
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.quality.verdicts import Verdict
 from meva_pipelines.resources import ledger, raw_pages, reference, registry_staging
@@ -155,7 +155,7 @@ def _stage(
         received = registry_staging.stage(connection, batch, pages(), mapped=mapper.rows)
         if received.rows != fetched.rows:
             raise RuntimeError(f"{fetched.rows} rows were fetched and {received.rows} staged")
-        registry_staging.triage(connection, batch, rules.aed_rules(contract))
+        registry_staging.triage(connection, batch, aed_rules.row_rules(contract))
         registry_staging.quarantine(connection, batch, fetch_id=batch.attempt.fetch_id or "", page_at=page_at)
         digest = registry_staging.digest(connection, batch)
         passed = [Verdict(suite.name, (), 0.0) for suite in AED_SUITES]

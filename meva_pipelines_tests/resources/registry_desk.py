@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from meva_pipelines.domain.aed import Mapper, Page, Record
 from meva_pipelines.domain.contract import Contract
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.quality import rules
+from meva_pipelines.quality import aed_rules
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import (
     ledger,
@@ -116,7 +116,7 @@ class Desk:
             registry_staging.create(connection, batch)
             pages = (page_at(number) for number in range(1, len(parts) + 1))
             received = registry_staging.stage(connection, batch, pages, mapped=mapper.rows)
-            rejected = registry_staging.triage(connection, batch, rules.aed_rules(self.contract))
+            rejected = registry_staging.triage(connection, batch, aed_rules.row_rules(self.contract))
             quarantined = registry_staging.quarantine(connection, batch, fetch_id=fetch_id, page_at=page_at)
             digest = registry_staging.digest(connection, batch)
             rows, watermark = registry_staging.staged_figures(connection, batch)

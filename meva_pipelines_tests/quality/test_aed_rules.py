@@ -6,7 +6,7 @@ import pytest
 
 from meva_pipelines.domain.contract import Field, FieldType
 from meva_pipelines.domain.regions import KOREA_BOX
-from meva_pipelines.quality import rules
+from meva_pipelines.quality import aed_rules
 from meva_pipelines.resources import reference, registry_staging
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.resources.registry_desk import Desk, item, open_item, shared_desk
@@ -128,7 +128,7 @@ def test_the_first_broken_rule_names_the_culprit(desk: Desk) -> None:
     assert among_good(desk, every)[0] == "required_field_is_given"
     assert among_good(desk, {**every, "installation_institution": "x"})[0] == "text_has_its_length"
     assert among_good(desk, {**every, "installation_institution": "x", "manager": "x"})[0] == "coordinates_are_not_zero"
-    names = [rule.name for rule in rules.aed_rules(EGEN)]
+    names = [rule.name for rule in aed_rules.row_rules(EGEN)]
     assert list(dict.fromkeys(names)) == [
         "required_field_is_given",
         "text_has_its_length",
@@ -144,7 +144,7 @@ def test_the_first_broken_rule_names_the_culprit(desk: Desk) -> None:
 
 def test_reasons_are_sentences_about_the_rule_and_not_about_the_record() -> None:
     for contract in (EGEN, OPEN_API):
-        assert all(rule.reason and rule.field for rule in rules.aed_rules(contract))
+        assert all(rule.reason and rule.field for rule in aed_rules.row_rules(contract))
 
 
 # ---- copies of a key

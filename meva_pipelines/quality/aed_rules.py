@@ -1,4 +1,4 @@
-"""Which staged records may be published: row rules as data, in the order in which they name a culprit.
+"""Which staged registry records may be published: row rules as data, in the order in which they name a culprit.
 
 A rule is a SQL condition over a staged row `s`. A record that breaks one goes to quarantine; the batch goes on.
 """
@@ -8,7 +8,7 @@ from meva_pipelines.domain.regions import KOREA_BOX, NameStatus
 from meva_pipelines.resources.registry_staging import RowRule
 
 
-def aed_rules(contract: RecordContract) -> tuple[RowRule, ...]:
+def row_rules(contract: RecordContract) -> tuple[RowRule, ...]:
     """Return the row rules of a source: its contract first, then what is true of every registry record."""
     return (*_required(contract), *_lengths(contract), *_REGISTRY)
 
