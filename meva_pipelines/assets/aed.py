@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import dagster as dg
-import psycopg
 from pydantic import Field
 
-from meva_pipelines.assets import tables
-from meva_pipelines.domain.failures import Refused, Rejected, Superseded
+from meva_pipelines.assets import attempts, tables
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import ledger, publishing, reference, registry_publishing, registry_staging
@@ -81,7 +79,9 @@ def published_registry(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Publish the judged batch of the day in one transaction, with the before-image of every changed row."""
     with postgres.connect(Role.WRITER, work="find batch") as connection:
-        attempt = _to_publish(connection, day_of(context), context.run.run_id)
+        attempt = attempts.to_publish(
+            connection, subject=SUBJECT, day=day_of(context), run_id=context.run.run_id, staged=STAGED_RECORDS
+        )
     if attempt.status is Status.STAGED:
         published = _publish(postgres, attempt, config)
         context.log.info(f"published attempt {attempt.token}: {published}")
@@ -107,24 +107,6 @@ def published_registry(
         asset_key=tables.key(schema.AED_HISTORY),
         metadata={"dagster/partition_row_count": superseded, "attempt": attempt.token},
     )
-
-
-def _to_publish(connection: psycopg.Connection, day: date, run_id: str) -> Attempt:
-    """Return the attempt that this run staged, or the newest one of the day that can be or was published."""
-    mine = ledger.attempt_of_run(connection, subject=SUBJECT, dagster_run_id=run_id)
-    if mine is not None and mine.status in {Status.STAGED, Status.PUBLISHED}:
-        return mine
-    if mine is not None and mine.status is Status.REJECTED:
-        raise Rejected(f"attempt {mine.token} of this run was refused; the checks of aed/staged_records show why")
-    if mine is not None and mine.status is Status.FAILED:
-        raise Superseded(
-            f"attempt {mine.token} of this run was overtaken by a newer one: it changed nothing. "
-            "Nothing needs to be done if the newer run succeeds; otherwise run the sync again."
-        )
-    found = ledger.latest_attempt(connection, subject=SUBJECT, day=day, statuses=(Status.STAGED, Status.PUBLISHED))
-    if found is None:
-        raise Refused(f"no judged batch waits for {day}: materialise aed/staged_records and look at its checks")
-    return found
 
 
 def _publish(postgres: Postgres, attempt: Attempt, config: PublishConfig) -> Published:

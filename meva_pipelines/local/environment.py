@@ -128,6 +128,7 @@ def sandbox(folder: Path, *, size: int | None = None, dialect: str = "data_go_kr
         sys.executable,
         "-m",
         "meva_pipelines.sandbox",
+        "registry",
         "--port",
         "0",
         "--size",

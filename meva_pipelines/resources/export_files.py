@@ -7,28 +7,22 @@ too large or has no usable header is Rejected with a reason that quotes no cell.
 import csv
 import gzip
 import re
-import struct
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, islice
-
-from lxml import etree
 
 from meva_pipelines.domain import exports
 from meva_pipelines.domain.contract import TableContract
 from meva_pipelines.domain.exports import Header
 from meva_pipelines.domain.failures import MevaError, Rejected
 from meva_pipelines.resources import export_tables
-from meva_pipelines.resources.export_tables import Limits, Row
+from meva_pipelines.resources.export_tables import Row
+from meva_pipelines.resources.spreadsheets import BROKEN, OLE, ZIP, Limits
 
 PAGE_ROWS = 1_000
 
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ZIP = b"PK\x03\x04"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_HANGUL_RUN = re.compile(rb"(?:[\xea-\xed][\x80-\xbf]{2}){3}")
@@ -80,29 +74,8 @@ def read(content: bytes, contract: TableContract, limits: Limits | None = None) 
             return _read(content, contract, limits or Limits(), notes)
         except MevaError:
             raise
-        except _BROKEN as error:
+        except BROKEN as error:
             raise Rejected(f"the file is damaged or not what it looks like ({type(error).__name__})") from None
-
-
-_BROKEN = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    csv.Error,
-    etree.LxmlError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What the readers raise on hostile input: xlrd and openpyxl trust their files and fail in every possible way."""
 
 
 def _read(content: bytes, contract: TableContract, limits: Limits, notes: list[str]) -> ExportFile:
@@ -123,9 +96,9 @@ def _read(content: bytes, contract: TableContract, limits: Limits, notes: list[s
 def _opened(
     content: bytes, contract: TableContract, limits: Limits, notes: list[str]
 ) -> tuple[Form, str | None, Iterator[Row]]:
-    if content.startswith(_OLE):
+    if content.startswith(OLE):
         return Form.XLS, None, export_tables.xls_rows(content, notes)
-    if content.startswith(_ZIP):
+    if content.startswith(ZIP):
         return Form.XLSX, None, export_tables.xlsx_rows(content, limits, notes)
     text, encoding = _decoded(content)
     beginning = text[:65_536].lstrip().lower()

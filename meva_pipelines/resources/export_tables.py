@@ -7,44 +7,21 @@ other files are never followed. Broken files raise what their library raises; `e
 import csv
 import io
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any, Literal
 
 from lxml import etree
 
 from meva_pipelines.domain.failures import Rejected
+from meva_pipelines.resources import spreadsheets
+from meva_pipelines.resources.spreadsheets import Contents, Limits
 
 Row = list[str | None]
 
-_CHUNK = 1 << 18
-_TAIL = 16
-_SMALL = 1_000_000
-_UTF8_BOM = b"\xef\xbb\xbf"
-_XML_ENCODING = re.compile(rb"<\?xml[^>]*encoding=[\"']([^\"']+)[\"']")
 _ROW_TAG = re.compile(r"<tr[\s/>]", re.IGNORECASE)
 _TABLE_END = re.compile(r"</table", re.IGNORECASE)
 _EXACT_FLOAT = 1e15
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a file may hold. The widest cell of a workbook has 32,767 characters, its longest sheet 1,048,576 rows.
-
-    `rows` counts rows with a value, `lines` all of them. `expanded_bytes` and `ratio` bound what a compressed file
-    grows to, `part_bytes` each of its parts that is no table.
-    """
-
-    rows: int = 500_000
-    lines: int = 1_048_576
-    columns: int = 200
-    characters: int = 32_767
-    expanded_bytes: int = 1_000_000_000
-    ratio: int = 200
-    parts: int = 1_000
-    part_bytes: int = 20_000_000
 
 
 def csv_rows(text: str, delimiter: str) -> Iterator[Row]:
@@ -115,24 +92,15 @@ def xls_rows(content: bytes, notes: list[str]) -> Iterator[Row]:
     Raises:
         Rejected: it is no such workbook, is encrypted or damaged.
     """
-    import xlrd  # noqa: PLC0415 - needed for one form of files only
-    from xlrd.biffh import XLRDError  # noqa: PLC0415
-    from xlrd.compdoc import CompDocError  # noqa: PLC0415
-
-    try:
-        with xlrd.open_workbook(
-            file_contents=content, logfile=io.StringIO(), on_demand=True, ragged_rows=True, use_mmap=False
-        ) as book:
-            _note_sheets(book.sheet_names(), notes)
-            sheet = book.sheet_by_index(0)
-            for number in range(sheet.nrows):
-                yield _trimmed([_old_text(cell.ctype, cell.value, book.datemode) for cell in sheet.row(number)])
-    except (XLRDError, CompDocError):
-        raise Rejected("the workbook is damaged, encrypted, or no spreadsheet at all") from None
+    with spreadsheets.old_workbook(content) as book:
+        _note_sheets(book.sheet_names(), notes)
+        sheet = book.sheet_by_index(0)
+        for number in range(sheet.nrows):
+            yield _trimmed([_old_text(cell.ctype, cell.value, book.datemode) for cell in sheet.row(number)])
 
 
 def _old_text(kind: int, value: Any, datemode: Literal[0, 1]) -> str | None:
-    import xlrd  # noqa: PLC0415 - as above
+    import xlrd  # noqa: PLC0415 - needed for one form of files only
 
     if kind == xlrd.XL_CELL_DATE:
         return _text(xlrd.xldate.xldate_as_datetime(value, datemode))
@@ -149,8 +117,7 @@ def xlsx_rows(content: bytes, limits: Limits, notes: list[str]) -> Iterator[Row]
     """
     import openpyxl  # noqa: PLC0415 - needed for one form of files only
 
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        _prove_harmless(archive, len(content), limits, notes)
+    _note_contents(spreadsheets.prove_harmless(content, limits), notes)
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
     try:
         _note_sheets([sheet.title for sheet in book.worksheets], notes)
@@ -164,58 +131,12 @@ def xlsx_rows(content: bytes, limits: Limits, notes: list[str]) -> Iterator[Row]
         book.close()
 
 
-def _prove_harmless(archive: zipfile.ZipFile, size: int, limits: Limits, notes: list[str]) -> None:
-    """Decompress every part once, counting: what a header says of its size is not believed."""
-    parts = archive.infolist()
-    names = [part.filename for part in parts]
-    if len(parts) > limits.parts:
-        raise Rejected(f"the workbook has {len(parts):,} parts, at most {limits.parts:,} are read")
-    if len(set(names)) < len(names):
-        raise Rejected("the workbook holds two parts of one name")
-    if any(part.flag_bits & 0x1 for part in parts):
-        raise Rejected("the workbook is encrypted; save it without a password")
-    expanded, has_formulas = 0, False
-    for part in parts:
-        is_table = "/worksheets/" in part.filename or part.filename.endswith("sharedStrings.xml")
-        own, tail = 0, b""
-        with archive.open(part) as stream:
-            while chunk := stream.read(_CHUNK):
-                if own == 0 and part.filename.endswith((".xml", ".rels")):
-                    _demand_utf8(chunk)
-                own += len(chunk)
-                seam = tail + chunk
-                if b"<!DOCTYPE" in seam or b"<!ENTITY" in seam:
-                    raise Rejected("the workbook declares entities, which no spreadsheet program does")
-                has_formulas = has_formulas or (is_table and (b"<f>" in seam or b"<f " in seam))
-                tail = seam[-_TAIL:]
-                _demand_bounds(expanded + own, size, limits)
-                if not is_table and own > limits.part_bytes:
-                    raise Rejected(f"a part of the workbook that is no table has more than {limits.part_bytes:,} bytes")
-        expanded += own
-    _note_contents(names, has_formulas=has_formulas, notes=notes)
-
-
-def _demand_bounds(expanded: int, size: int, limits: Limits) -> None:
-    if expanded > limits.expanded_bytes:
-        raise Rejected(f"the workbook expands to more than {limits.expanded_bytes:,} bytes")
-    if expanded > _SMALL and expanded > limits.ratio * size:
-        raise Rejected(f"the workbook expands more than {limits.ratio} times: this is no honest table")
-
-
-def _demand_utf8(beginning: bytes) -> None:
-    """Refuse XML in which the words searched for could hide behind another encoding."""
-    start = beginning.removeprefix(_UTF8_BOM).lstrip()
-    declared = _XML_ENCODING.match(start)
-    if start[:1] != b"<" or start[1:2] == b"\0" or (declared and declared[1].lower() not in {b"utf-8", b"us-ascii"}):
-        raise Rejected("a part of the workbook is not in UTF-8")
-
-
-def _note_contents(names: Sequence[str], *, has_formulas: bool, notes: list[str]) -> None:
-    if has_formulas:
+def _note_contents(contents: Contents, notes: list[str]) -> None:
+    if contents.has_formulas:
         notes.append("cells with formulas: their stored values were read, nothing was calculated")
-    if any("vbaProject" in name for name in names):
+    if contents.has_macros:
         notes.append("macros were ignored")
-    if any("externalLinks/" in name for name in names):
+    if contents.has_external_links:
         notes.append("links to other files were ignored")
 
 

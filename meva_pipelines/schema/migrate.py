@@ -12,21 +12,23 @@ from psycopg import sql
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 from meva_pipelines.schema import roles
+from meva_pipelines.schema.series import Layout
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('meva_pipelines.schema'))"
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head", *, layout: Layout = Layout.AUTO) -> None:
     """Create roles, schemas, tables and grants up to `revision`. Idempotent; safe for several processes.
 
-    `url` is a libpq URL of a user who owns the database and may create roles (or finds them created).
+    `url` is a libpq URL of a user who owns the database and may create roles (or finds them created). `layout` says
+    how the points of tensile tests are laid out when their table is made; it changes nothing afterwards.
     """
     with psycopg.connect(url) as connection:
         connection.execute(_LOCK)
         roles.create_roles(connection)
         roles.create_schemas(connection)
-    _run(url, lambda config: command.upgrade(config, revision))
+    _run(url, lambda config: command.upgrade(config, revision), layout=layout)
     if revision == "head":
         with psycopg.connect(url) as connection:
             connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(roles.Role.OWNER)))
@@ -61,11 +63,12 @@ def _config() -> Config:
     return config
 
 
-def _run(url: str, action: Callable[[Config], None]) -> None:
+def _run(url: str, action: Callable[[Config], None], *, layout: Layout = Layout.AUTO) -> None:
     engine = create_engine(sqlalchemy_url(url), poolclass=NullPool)
     with engine.begin() as connection:
         connection.exec_driver_sql(f'SET LOCAL ROLE "{roles.Role.OWNER.value}"')
         connection.exec_driver_sql(_LOCK)
         config = _config()
         config.attributes["connection"] = connection
+        config.attributes["layout"] = layout
         action(config)

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Table
 
-from meva_pipelines.schema import aed, ops
+from meva_pipelines.schema import aed, backup, meva, meva_results, mgg, mgg_curves, mgg_records, mgg_views, ops
 from meva_pipelines.schema.base import METADATA
 
 
@@ -40,7 +40,7 @@ class Verb(StrEnum):
 
 
 STAGING_SCHEMA = "staging"
-SCHEMAS = ("ops", "aed", STAGING_SCHEMA)
+SCHEMAS = ("ops", "aed", "meva", "mgg", "backup", STAGING_SCHEMA)
 
 READ = frozenset({Verb.SELECT})
 APPEND = frozenset({Verb.SELECT, Verb.INSERT})
@@ -77,12 +77,61 @@ GRANTS: Mapping[Table, Grant] = {
     ops.DELETION_LEDGER: Grant(WRITE, archiver=WRITE),
     ops.INCIDENTS: Grant(WRITE, archiver=WRITE),
     ops.OUTBOX: Grant(WRITE, archiver=APPEND),
+    backup.CATALOG: Grant(WRITE),
+    backup.COPIES: Grant(WRITE),
+    backup.PROOFS: Grant(APPEND),
     aed.AED_DATA: Grant(WRITE, archiver=REMOVE, hidden_from_reader=aed.PERSONAL_COLUMNS),
     aed.AED_HISTORY: Grant(APPEND, archiver=REMOVE, hidden_from_reader=aed.PERSONAL_COLUMNS),
     aed.REGIONS: Grant(WRITE | {Verb.DELETE}),
     aed.HEALTH_CENTERS: Grant(WRITE | {Verb.DELETE}),
     aed.QUARANTINE: Grant(WRITE, hidden_from_reader=("payload", "source_id")),
+    meva.MATERIAL: Grant(WRITE),
+    meva.TESTING_MACHINE: Grant(WRITE),
+    meva.MACHINE_CALIBRATION: Grant(WRITE),
+    meva.TENSILE_TEST: Grant(WRITE, archiver=REMOVE, hidden_from_reader=meva.PERSONAL_COLUMNS),
+    meva.TENSILE_TEST_HISTORY: Grant(WRITE, archiver=REMOVE, hidden_from_reader=meva.PERSONAL_COLUMNS),
+    meva.TENSILE_DATA: Grant(APPEND, archiver=REMOVE),
+    meva.TENSILE_DATA_HISTORY: Grant(APPEND, archiver=REMOVE),
+    meva.SIMULATION_RESULT: Grant(WRITE),
+    meva_results.STANDARD_COMPARISON: Grant(WRITE | {Verb.DELETE}),
+    meva.STANDARD_PROPERTY: Grant(WRITE),
+    meva.STANDARD_PROPERTY_HISTORY: Grant(APPEND),
+    meva.DATA_CONFLICT_LOG: Grant(WRITE, hidden_from_reader=("decided_by",)),
+    meva.QUARANTINE: Grant(WRITE),
+    mgg.USERS: Grant(WRITE, hidden_from_reader=mgg.PERSONAL_USER_COLUMNS),
+    mgg.IGNITER_TYPES: Grant(WRITE),
+    mgg.NC_TYPES: Grant(WRITE),
+    mgg.GP_TYPES: Grant(WRITE),
+    mgg.TEST_DEVICES: Grant(WRITE),
+    mgg.WORK_ORDERS: Grant(WRITE),
+    mgg.MODEL_VERSIONS: Grant(WRITE),
+    mgg.RETENTION_POLICIES: Grant(WRITE, archiver=WRITE),
+    mgg_curves.FORWARD_SIMULATIONS: Grant(WRITE),
+    mgg_curves.REVERSE_SIMULATIONS: Grant(WRITE),
+    mgg_curves.TEST_RESULTS: Grant(WRITE, hidden_from_reader=mgg_curves.PERSONAL_TEST_COLUMNS),
+    mgg_curves.TEST_RESULT_FILES: Grant(APPEND),
+    mgg_curves.SIMULATION_TIME_SERIES: Grant(APPEND, archiver=REMOVE | APPEND),
+    mgg_curves.TEST_TIME_SERIES: Grant(APPEND, archiver=REMOVE | APPEND),
+    mgg_records.PT_COMPARISONS: Grant(APPEND),
+    mgg_records.MODEL_SCORECARD: Grant(APPEND),
+    mgg_records.MODEL_DECISIONS: Grant(APPEND),
+    mgg_records.OPERATION_LOGS: Grant(
+        APPEND, archiver=REMOVE | APPEND, hidden_from_reader=mgg_records.PERSONAL_LOG_COLUMNS
+    ),
+    mgg_records.ARCHIVE_BATCHES: Grant(READ, archiver=WRITE),
+    mgg_records.QUARANTINE: Grant(WRITE, hidden_from_reader=("payload", "name")),
+    mgg_records.TAKEOVERS: Grant(WRITE),
 }
+
+VIEW_GRANTS: Mapping[Table, Grant] = {
+    mgg_views.V_ACTIVE_SIMULATIONS: Grant(READ, hidden_from_reader=("username", "full_name")),
+    mgg_views.V_TEST_RESULTS_SUMMARY: Grant(READ, hidden_from_reader=("username", "tester_id")),
+}
+
+FUNCTION_GRANTS: Mapping[str, tuple[Role, ...]] = {
+    "mgg.ensure_partition(text, timestamptz)": (Role.WRITER, Role.ARCHIVER),
+}
+"""Functions that run with the rights of their owner, and who may call them."""
 
 
 def create_roles(connection: psycopg.Connection) -> None:
@@ -156,9 +205,12 @@ def _statements() -> Iterator[sql.Composed]:
     yield sql.SQL("GRANT SELECT ON ops.alembic_version TO {}, {}").format(
         sql.Identifier(Role.READER), sql.Identifier(Role.BACKUP)
     )
-    for table, grant in GRANTS.items():
+    for table, grant in (*GRANTS.items(), *VIEW_GRANTS.items()):
         for role in users:
             yield from _table_statements(table, grant, role)
+    for function, callers in FUNCTION_GRANTS.items():
+        for caller in callers:
+            yield sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), sql.Identifier(caller))
 
 
 def _table_statements(table: Table, grant: Grant, role: Role) -> Iterator[sql.Composed]:

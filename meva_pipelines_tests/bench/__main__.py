@@ -9,13 +9,13 @@ from time import perf_counter
 
 import click
 
-from meva_pipelines_tests.bench import audit, dataset, peers, phase, report, run, wire, world
+from meva_pipelines_tests.bench import audit, dataset, peers, phase, pressure, report, run, wire, world
 from meva_pipelines_tests.bench.report import Figure
 from meva_pipelines_tests.bench.world import World
 
 ROWS = 81_464
 LARGER = 10
-PARTS = ("publish", "audit", "http", "traffic", "run")
+PARTS = ("publish", "audit", "http", "traffic", "run", "pressure")
 
 
 @dataclass(slots=True)
@@ -69,6 +69,12 @@ class Bench:
             with _said(f"a whole run at {size:,} devices"), world.sandbox(self.world.home, size=size) as sandbox:
                 self.found.append(run.growth(size, run.runs(self.world, sandbox, rounds=1), runs))
 
+    def curves(self) -> None:
+        """Firings beside a simulation; needs no server."""
+        if "pressure" in self.parts:
+            with _said(f"{pressure.FIRINGS:,} firings beside a simulation"):
+                self.found += pressure.figures()
+
     def compare(self) -> None:
         """The peers."""
         rows = self._dataset(self.rows)
@@ -98,6 +104,7 @@ def main(rows: int, rounds: int, only: str, *, large: bool, has_peers: bool) -> 
         bench = Bench(here, chosen, rows, rounds)
         bench.loads(is_large=large)
         bench.requests(is_large=large)
+        bench.curves()
         if has_peers:
             bench.compare()
     print(f"\n{report.table(bench.found)}")

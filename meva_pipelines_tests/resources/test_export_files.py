@@ -21,7 +21,7 @@ from meva_pipelines.domain import exports
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.resources import export_files, reference
 from meva_pipelines.resources.export_files import ExportFile, Form
-from meva_pipelines.resources.export_tables import Limits
+from meva_pipelines.resources.spreadsheets import Limits
 from meva_pipelines.sandbox import exports as portal
 from meva_pipelines_tests.fixtures.location import FIRST_DAY, REGISTRY
 

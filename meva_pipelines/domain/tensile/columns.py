@@ -10,38 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from meva_pipelines.domain.failures import Unusable
-from meva_pipelines.domain.tensile import quantities, units
+from meva_pipelines.domain.tensile.headings import Heading, listed
 from meva_pipelines.domain.tensile.quantities import Kind
 from meva_pipelines.domain.tensile.recording import Column, DisplacementSource, Quantity, Series
-from meva_pipelines.domain.tensile.sidecar import ColumnChoice
-from meva_pipelines.domain.tensile.units import Dimension, Unit
 
-_KIND_OF: Mapping[Quantity, Kind] = {
-    Quantity.TIME: Kind.TIME,
-    Quantity.FORCE: Kind.FORCE,
-    Quantity.EXTENSION: Kind.GAUGE,
-    Quantity.CROSSHEAD: Kind.CROSSHEAD,
-    Quantity.STRAIN: Kind.STRAIN,
-    Quantity.STRESS: Kind.STRESS,
-}
-_QUANTITY_OF: Mapping[Kind, Quantity] = {kind: quantity for quantity, kind in _KIND_OF.items()} | {
-    Kind.POSITION: Quantity.CROSSHEAD,
-}
 _SAME = 1e-3
-_LONGEST_LIST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """One column by its name: what it may be. `kind` is None where the name says nothing."""
-
-    position: int
-    name: str
-    kind: Kind | None
-    unit_text: str
-    unit: Unit | None
-    why: str
-    is_stated: bool = False
+_COMPARED = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,104 +34,6 @@ class Selection:
     warnings: tuple[str, ...]
 
 
-def headings(
-    names: Sequence[str],
-    units_row: Sequence[str],
-    stated: Mapping[Quantity, ColumnChoice],
-    *,
-    defaults: Mapping[Kind, str] | None = None,
-) -> tuple[Heading, ...]:
-    """Read the headings of a table; what a sidecar states goes before names, a unit in the name before the row.
-
-    Args:
-        names: heading of each column.
-        units_row: the row of units below them, empty where there is none.
-        stated: which columns the sidecar names, by heading or by number from 1.
-        defaults: units of a documented schema for headings without any.
-
-    Raises:
-        Unusable: `sidecar_column_exists`; a stated column is not in the table.
-    """
-    chosen = {_position(names, choice, quantity): quantity for quantity, choice in stated.items()}
-    return tuple(
-        _stated(position, name, units_row, chosen[position], stated[chosen[position]])
-        if position in chosen
-        else _heading(position, name, units_row, taken=set(stated), defaults=defaults or {})
-        for position, name in enumerate(names)
-    )
-
-
-def _position(names: Sequence[str], choice: ColumnChoice, quantity: Quantity) -> int:
-    wanted = choice.name.casefold()
-    for spelling in (lambda name: name, lambda name: quantities.split(name)[0]):
-        hits = [position for position, name in enumerate(names) if spelling(name).strip().casefold() == wanted]
-        if len(hits) == 1:
-            return hits[0]
-    if choice.name.isdecimal() and 1 <= int(choice.name) <= len(names):
-        return int(choice.name) - 1
-    raise Unusable(
-        f"the sidecar names the column {choice.name!r} for {quantity}; the table has {listed(names)}",
-        rule="sidecar_column_exists",
-        field=choice.name,
-    )
-
-
-def _stated(
-    position: int, name: str, units_row: Sequence[str], quantity: Quantity, choice: ColumnChoice
-) -> Heading:
-    _, written = _unit_text(position, name, units_row)
-    text = choice.unit or written or ""
-    return Heading(position, name, _KIND_OF[quantity], text, units.unit(text), "stated in the sidecar", is_stated=True)
-
-
-def _heading(
-    position: int, name: str, units_row: Sequence[str], *, taken: set[Quantity], defaults: Mapping[Kind, str]
-) -> Heading:
-    bare, text = _unit_text(position, name, units_row)
-    found = quantities.meaning(bare)
-    if found is None:
-        return Heading(position, name, None, text or "", None, "the name says nothing of a tensile test")
-    if found.kind is Kind.NOT_MEASURED:
-        return Heading(position, name, None, text or "", None, f"commanded, calculated or sideways ({found.words!r})")
-    kind, why = found.kind, f"named {found.words!r}"
-    if text is None and kind in defaults:
-        text, why = defaults[kind], f"{why}, unit of the documented schema"
-    elif text is None and kind is Kind.TIME:
-        text, why = "s", f"{why}, no unit written: seconds"
-    unit = units.unit(text) if text else None
-    if text == "" and Dimension.RATIO in quantities.DIMENSIONS[kind]:
-        unit, why = Unit(Dimension.RATIO, 1.0), f"{why}, without a unit among units"
-    if unit is not None and unit.dimension not in quantities.DIMENSIONS[kind]:
-        return Heading(position, name, None, text or "", None, f"{why}, but measured in {text}")
-    if unit is not None:
-        kind, why = _by_unit(kind, unit, why)
-    if _QUANTITY_OF.get(kind) in taken:
-        return Heading(position, name, None, text or "", None, f"{why}, but the sidecar names another column")
-    return Heading(position, name, kind, text or "", unit, why)
-
-
-def _unit_text(position: int, name: str, units_row: Sequence[str]) -> tuple[str, str | None]:
-    """Return the name without its unit, and the unit: None where none is written, "" for a blank one in a row."""
-    bare, text = quantities.split(name)
-    if text is None and units_row:
-        text = units_row[position].strip().strip("()[]{}<>").strip() if position < len(units_row) else ""
-    return bare, text
-
-
-def _by_unit(kind: Kind, unit: Unit, why: str) -> tuple[Kind, str]:
-    if kind is Kind.STRAIN and unit.dimension is Dimension.LENGTH:
-        return Kind.GAUGE, f"{why}, in a unit of length: an elongation"
-    if kind in {Kind.GAUGE, Kind.DISPLACEMENT} and unit.dimension is Dimension.RATIO:
-        return Kind.STRAIN, f"{why}, as a ratio: a strain"
-    return kind, why
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names for a message: quoted, and not too many."""
-    shown = ", ".join(repr(name) for name in names[:_LONGEST_LIST])
-    return shown + (f" and {len(names) - _LONGEST_LIST} more" if len(names) > _LONGEST_LIST else "") or "no columns"
-
-
 @dataclass(slots=True)
 class _Choice:
     """The choice under way: what is left of the candidates, and what has been decided."""
@@ -170,7 +46,7 @@ class _Choice:
     def candidates(self, *kinds: Kind) -> list[Heading]:
         """Columns of these kinds that hold something; stated ones put the others aside."""
         found = [each for each in self.headings if each.kind in kinds and each.position in self.values]
-        live = [each for each in found if each.is_stated or np.any(np.nan_to_num(self.values[each.position]))]
+        live = [each for each in found if each.is_stated or _holds_something(self.values[each.position])]
         stated = [each for each in live if each.is_stated]
         return stated or live
 
@@ -203,7 +79,8 @@ class _Choice:
                 rule="unit_is_known",
                 field=heading.name,
             )
-        return self.values[heading.position] * heading.unit.factor
+        values, factor = self.values[heading.position], heading.unit.factor
+        return values if factor == 1.0 else values * factor
 
     def take(self, heading: Heading, quantity: Quantity, why: str = "") -> Series:
         """Use a column, and remember as what and why."""
@@ -211,8 +88,19 @@ class _Choice:
         return self.series(heading)
 
 
+def _holds_something(values: Series) -> bool:
+    """Tell whether any value is neither zero nor blank."""
+    return bool(len(values)) and bool(np.fmax.reduce(values) > 0 or np.fmin.reduce(values) < 0)
+
+
+def _thinned(values: Series) -> Series:
+    """Some values from all over a channel: enough to compare it with another."""
+    return values[:: max(1, len(values) // _COMPARED)]
+
+
 def _differ(left: Series, right: Series) -> float:
     """Greatest difference of two channels from their first rows on, as a share of the span of the first."""
+    left, right = _thinned(left), _thinned(right)
     both = np.isfinite(left) & np.isfinite(right)
     if both.sum() < 2:
         return np.inf
@@ -221,9 +109,7 @@ def _differ(left: Series, right: Series) -> float:
     return float(np.max(np.abs(one - other))) / span if span > 0 else np.inf
 
 
-def select(
-    found: Sequence[Heading], values: Mapping[int, Series], *, gauge_length_mm: float | None
-) -> Selection:
+def select(found: Sequence[Heading], values: Mapping[int, Series], *, gauge_length_mm: float | None) -> Selection:
     """Choose the channels of a test.
 
     Args:
@@ -243,7 +129,7 @@ def select(
     time = choice.one(Quantity.TIME, Kind.TIME)
     elapsed = None if time is None else choice.take(time, Quantity.TIME)
     strain = _strain(choice)
-    displaced = _displacement(choice, gauge_length_mm)
+    displaced = _displacement(choice, gauge_length_mm, strain)
     if displaced is None and strain is not None and gauge_length_mm is not None:
         choice.warnings.append(f"no column in mm: displacement = strain · L0 ({gauge_length_mm:g} mm)")
         length = strain * gauge_length_mm
@@ -262,11 +148,6 @@ def select(
         columns=_explained(choice),
         warnings=tuple(choice.warnings),
     )
-
-
-def has_force(names: Sequence[str], units_row: Sequence[str]) -> bool:
-    """Tell whether the headings of a table name a force."""
-    return any(each.kind is Kind.FORCE for each in headings(names, units_row, {}))
 
 
 def missing(what: str, found: Sequence[Heading]) -> Unusable:
@@ -299,12 +180,12 @@ def _strain(choice: _Choice) -> Series | None:
         return None
 
 
-def _displacement(choice: _Choice, gauge_length_mm: float | None) -> _Displaced | None:
+def _displacement(choice: _Choice, gauge_length_mm: float | None, strain: Series | None) -> _Displaced | None:
     """Choose the displacement: an extensometer's where there is one, else the crosshead's."""
     crosshead = choice.one(Quantity.CROSSHEAD, Kind.CROSSHEAD) or choice.one(Quantity.CROSSHEAD, Kind.POSITION)
     gauge, why = choice.one(Quantity.EXTENSION, Kind.GAUGE), ""
     if gauge is None and not (crosshead and crosshead.is_stated):
-        gauge, why = _following(choice, crosshead, gauge_length_mm)
+        gauge, why = _following(choice, crosshead, gauge_length_mm, strain)
     others = [each for each in choice.candidates(Kind.TRAVEL, Kind.DISPLACEMENT) if each is not gauge]
     if gauge is not None:
         crosshead = crosshead or next(iter(others), None)
@@ -323,10 +204,12 @@ def _displacement(choice: _Choice, gauge_length_mm: float | None) -> _Displaced 
 
 
 def _following(
-    choice: _Choice, crosshead: Heading | None, gauge_length_mm: float | None
+    choice: _Choice, crosshead: Heading | None, gauge_length_mm: float | None, strain: Series | None
 ) -> tuple[Heading | None, str]:
     """Find the channel that is an extensometer's by what stands beside it: a gauge length, or the crosshead."""
     travel = choice.one(Quantity.EXTENSION, Kind.TRAVEL)
+    if travel is not None and gauge_length_mm is None and crosshead is not None:
+        gauge_length_mm = _gauge_length(choice.series(travel), strain)
     own = travel or choice.one(Quantity.EXTENSION, Kind.DISPLACEMENT)
     if own is None or (crosshead is not None and _differ(choice.series(own), choice.series(crosshead)) <= _SAME):
         return None, ""
@@ -340,6 +223,7 @@ def _gauge_length(displacement: Series, strain: Series | None) -> float | None:
     """L0 in mm as displacement / strain, when that is one number for the whole test; six digits as files give."""
     if strain is None:
         return None
+    displacement, strain = _thinned(displacement), _thinned(strain)
     both = np.isfinite(displacement) & np.isfinite(strain)
     one, other = displacement[both], strain[both]
     if not np.any(other):
@@ -356,7 +240,7 @@ def _explained(choice: _Choice) -> tuple[Column, ...]:
         if quantity is None and each.kind is Kind.STRESS:
             quantity = Quantity.STRESS
         if quantity is None and each.kind is not None:
-            is_zero = each.position in choice.values and not np.any(np.nan_to_num(choice.values[each.position]))
+            is_zero = each.position in choice.values and not _holds_something(choice.values[each.position])
             why = f"{why}; not used: {'zero throughout' if is_zero else 'another column serves'}"
         columns.append(Column(each.name, quantity, each.unit_text, each.unit.factor if each.unit else 1.0, why))
     return tuple(columns)

@@ -133,7 +133,7 @@ def compare(subject: Subject, standards: Iterable[Standard]) -> tuple[Comparison
 
 def same_name(one: str | None, other: str | None) -> bool:
     """Tell whether two names of a material or condition mean the same; None is equal to None only."""
-    return _plain(one) == _plain(other)
+    return name_key(one) == name_key(other)
 
 
 def _compared(item: Property, subject: Subject, standard: Standard) -> Comparison:
@@ -189,7 +189,8 @@ def _temperature(stated_c: float | None) -> float:
     return REFERENCE_TEMPERATURE_C if stated_c is None or low <= stated_c <= high else stated_c
 
 
-def _plain(name: str | None) -> str | None:
+def name_key(name: str | None) -> str | None:
+    """Return what two spellings of a name have in common: case, width, spaces, dashes and underscores do not count."""
     if name is None:
         return None
     return re.sub(r"[\s_\-‐-―]+", "", unicodedata.normalize("NFKC", name)).casefold() or None

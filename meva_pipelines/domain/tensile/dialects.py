@@ -6,10 +6,11 @@ A dialect is recognised by what stands in the beginning of a file, never by its 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from meva_pipelines.domain.tensile.headings import Schema
 from meva_pipelines.domain.tensile.quantities import Kind
 from meva_pipelines.domain.tensile.tables import Cells
 
@@ -33,7 +34,8 @@ class Dialect:
         marks: patterns that must all occur in the first lines (or in the names of the sheets), as joined by TAB.
         decimal_in_first_line: pattern whose first group is the decimal mark that the file declares.
         is_one_test: several tables of a file belong to one test; the longest is taken.
-        defaults: units of headings without any.
+        is_upload: of our own schema; its key `test` names the test.
+        schema: meanings and units of its headings beyond the dictionaries.
     """
 
     name: str
@@ -41,7 +43,8 @@ class Dialect:
     marks: tuple[re.Pattern[str], ...] = ()
     decimal_in_first_line: re.Pattern[str] | None = None
     is_one_test: bool = False
-    defaults: Mapping[Kind, str] = field(default_factory=dict)
+    is_upload: bool = False
+    schema: Schema = field(default_factory=Schema)
 
 
 def _marks(*patterns: str) -> tuple[re.Pattern[str], ...]:
@@ -51,18 +54,21 @@ def _marks(*patterns: str) -> tuple[re.Pattern[str], ...]:
 _TEXT = frozenset({Form.TEXT})
 _WORKBOOK = frozenset({Form.XLSX, Form.XLS})
 
-UPLOAD_UNITS: Mapping[Kind, str] = {
-    Kind.FORCE: "N",
-    Kind.DISPLACEMENT: "mm",
-    Kind.GAUGE: "mm",
-    Kind.CROSSHEAD: "mm",
-    Kind.TIME: "s",
-    Kind.STRAIN: "mm/mm",
-    Kind.STRESS: "MPa",
-}
-"""Units of the documented upload, for headings that name none."""
+UPLOADED = Schema(
+    names={"extension": Kind.GAUGE, "crosshead": Kind.CROSSHEAD},
+    units={
+        Kind.FORCE: "N",
+        Kind.DISPLACEMENT: "mm",
+        Kind.GAUGE: "mm",
+        Kind.CROSSHEAD: "mm",
+        Kind.TIME: "s",
+        Kind.STRAIN: "mm/mm",
+        Kind.STRESS: "MPa",
+    },
+)
+"""Names and units of the documented upload."""
 
-UPLOAD = Dialect("upload", frozenset({Form.JSON}), defaults=UPLOAD_UNITS)
+UPLOAD = Dialect("upload", frozenset({Form.JSON}), is_upload=True, schema=UPLOADED)
 """Our own documented JSON."""
 
 _UPLOAD_NAMES = r"(?:load|force|displacement|extension|crosshead|time|elapsed|strain|stress|temperature)"
@@ -114,7 +120,8 @@ DIALECTS: tuple[Dialect, ...] = (
         "upload CSV",
         _TEXT,
         _marks(rf"^(?:#[^\n]*\n)*\W*{_UPLOAD_NAMES}(?:_\w+)?(?:\t{_UPLOAD_NAMES}(?:_\w+)?)+\W*$"),
-        defaults=UPLOAD_UNITS,
+        is_upload=True,
+        schema=UPLOADED,
     ),
     Dialect("delimited text", _TEXT),
     Dialect("workbook", _WORKBOOK),

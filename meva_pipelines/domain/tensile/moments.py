@@ -18,16 +18,19 @@ _TIME = (
 )
 _HALF = r"\s*(?P<half>[AaPp][Mm])?\s*"
 _WORDS = (
-    re.compile(rf"(?P<year>\d{{4}})[-/.年년]\s*(?P<month>\d{{1,2}})[-/.月월]\s*(?P<day>\d{{1,2}})[.日일]?{_TIME}{_HALF}"),
+    re.compile(
+        rf"(?P<year>\d{{4}})[-/.年년]\s*(?P<month>\d{{1,2}})[-/.月월]\s*(?P<day>\d{{1,2}})[.日일]?{_TIME}{_HALF}"
+    ),
     re.compile(rf"(?P<day>\d{{1,2}})\.\s*(?P<month>\d{{1,2}})\.\s*(?P<year>\d{{4}}){_TIME}{_HALF}"),
     re.compile(rf"(?P<first>\d{{1,2}})[/-](?P<other>\d{{1,2}})[/-](?P<year>\d{{4}}){_TIME}{_HALF}"),
 )
 _MONTHS = 12
+_LONGEST = 60
 
 
 def moment(text: str) -> datetime | None:
     """Return the moment that a text names, None when it names none or two (`03/04/2021` is March or April)."""
-    text = text.strip().strip('"')
+    text = text.strip().strip('"')[:_LONGEST]
     if _SERIAL.fullmatch(text):
         days = float(text.replace(",", "."))
         return _EXCEL_EPOCH + timedelta(days=days) if _FIRST_SERIAL <= days <= _LAST_SERIAL else None

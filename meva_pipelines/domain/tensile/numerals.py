@@ -19,7 +19,9 @@ _COMMA_IS_DECIMAL = re.compile(
     rb"(?<![\d.,])(?:[+-]?(?:0|\d{4,})?,\d|[+-]?\d{1,3},(?:\d{1,2}|\d{4,})(?![\d.,])|[+-]?\d{1,3}(?:\.\d{3})+,\d|"
     rb"[+-]?\d+,\d+[eE])"
 )
-_COMMA_IS_THOUSANDS = re.compile(rb"(?<![\d.,])[+-]?[1-9]\d{0,2}(?:,\d{3})+\.\d|(?<![\d.,])[+-]?[1-9]\d{0,2}(?:,\d{3}){2,}")
+_COMMA_IS_THOUSANDS = re.compile(
+    rb"(?<![\d.,])[+-]?[1-9]\d{0,2}(?:,\d{3})+\.\d|(?<![\d.,])[+-]?[1-9]\d{0,2}(?:,\d{3}){2,}"
+)
 _POINT_IS_THOUSANDS = re.compile(rb"(?<![\d.,])[+-]?[1-9]\d{0,2}(?:\.\d{3}){2,}(?![\d.])")
 _PLAIN_POINT = re.compile(rb"(?<![\d.,])[+-]?(?:\d*\.(?:\d{1,2}|\d{4,})(?![\d,])|0\.\d|\d+\.\d+[eE])")
 
@@ -39,24 +41,22 @@ def is_no_number(cell: str) -> bool:
     return _NOT_A_NUMBER.fullmatch(cell.strip()) is not None
 
 
-def decimal_mark(numbers: bytes) -> str:
-    """Return the decimal mark of a table in which commas are not the separator (or stand in quotes).
+def decimal_mark(numbers: bytes) -> str | None:
+    """Return the decimal mark of a table whose commas are not its separators; None where they can be either.
 
     Args:
-        numbers: the whole table as text; every cell of it is evidence.
-
-    Raises:
-        Unusable: `decimal_mark_is_known`; every number with a comma can be read in two ways, as in `1,234`.
+        numbers: the table as text, or its quoted cells; every cell is evidence, and nothing else may stand in it.
     """
-    if b"," not in numbers:
-        return "."
-    if _COMMA_IS_THOUSANDS.search(numbers):
+    if b"," not in numbers or _COMMA_IS_THOUSANDS.search(numbers):
         return "."
     if _COMMA_IS_DECIMAL.search(numbers) or _POINT_IS_THOUSANDS.search(numbers):
         return ","
-    if _PLAIN_POINT.search(numbers):
-        return "."
-    raise Unusable(
+    return "." if _PLAIN_POINT.search(numbers) else None
+
+
+def undecided() -> Unusable:
+    """Return the error for a table in which every comma can be read in two ways."""
+    return Unusable(
         "every number with a comma can be read in two ways, as in 1,234: state `decimal` in the sidecar",
         rule="decimal_mark_is_known",
     )

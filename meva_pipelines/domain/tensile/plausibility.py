@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from meva_pipelines.domain.tensile.evaluation.values import Evaluation, Symbol, Value, Withheld
+from meva_pipelines.domain.tensile.evaluation.values import Evaluation, Flag, Symbol, Value, Withheld
 
 _GPA: Final = 1_000.0
 MODULUS_GPA: Final = (1e-4, 1_100.0)
@@ -66,7 +66,8 @@ def _out_of_order(smaller: Value | Withheld | None, greater: Value | Withheld | 
     if not isinstance(smaller, Value) or not isinstance(greater, Value):
         return None
     doubt = math.hypot(smaller.expanded_uncertainty, greater.expanded_uncertainty)
-    if smaller.value <= greater.value + doubt:
+    is_on_plateau = Flag.PLATEAU in smaller.flags or Flag.PLATEAU in greater.flags
+    if is_on_plateau or smaller.value <= greater.value + doubt:
         return None
     return (
         f"{smaller.symbol} = {smaller.value:.4g} {smaller.unit} > {greater.symbol} = {greater.value:.4g} {greater.unit}"

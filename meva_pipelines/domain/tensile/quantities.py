@@ -43,41 +43,43 @@ DIMENSIONS: Mapping[Kind, frozenset[Dimension]] = {
 """What a column of a kind can be measured in. A strain in mm is an elongation, an elongation in % is a strain."""
 
 _NAMES: Mapping[Kind, str] = {
-    Kind.TIME: """time, test time, elapsed time, run time, running time, elapsed, zeit, prüfzeit, laufzeit, versuchszeit,
-        temps, temps d'essai, temps essai, tiempo, tempo, 시간, 경과시간, 시험시간, 时间, 時間, 试验时间""",
-    Kind.FORCE: """force, load, standard force, force standard, axial force, tensile force, axial load, tensile load,
-        load cell, kraft, istkraft, standardkraft, prüfkraft, zugkraft, last, charge, effort, fuerza, forza, 하중, 시험하중, 인장하중,
-        힘, 시험력, 荷重, 试验力, 力, 标准力, 负荷, 载荷, 力值""",
-    Kind.STRAIN: """strain, engineering strain, eng strain, tensile strain, axial strain, nominal strain, dehnung,
-        technische dehnung, nominelle dehnung, stauchung, epsilon, 변형률, 변형율,
-        연신율, 应变, 應變""",
-    Kind.STRESS: """stress, engineering stress, eng stress, tensile stress, standard stress, nominal stress, spannung,
-        zugspannung, technische spannung, contrainte, sigma, 응력, 인장응력, 应力, 應力""",
+    Kind.TIME: """time, test time, elapsed time, run time, running time, elapsed, zeit, prüfzeit, laufzeit,
+        versuchszeit, temps, temps d'essai, temps essai, tiempo, tempo, 시간, 경과시간, 시험시간, 时间, 時間,
+        试验时间""",
+    Kind.FORCE: """force, load, standard force, force standard, axial force, tensile force, axial load,
+        tensile load, load cell, kraft, istkraft, standardkraft, prüfkraft, zugkraft, last, charge, effort,
+        fuerza, forza, 하중, 시험하중, 인장하중, 힘, 시험력, 荷重, 试验力, 力, 标准力, 负荷, 载荷, 力值""",
+    Kind.STRAIN: """strain, engineering strain, eng strain, tensile strain, axial strain, nominal strain,
+        dehnung, technische dehnung, nominelle dehnung, stauchung, epsilon, 변형률, 변형율, 연신율, 应变, 應變""",
+    Kind.STRESS: """stress, engineering stress, eng stress, tensile stress, standard stress, nominal stress,
+        spannung, zugspannung, technische spannung, contrainte, sigma, 응력, 인장응력, 应力, 應力""",
     Kind.GAUGE: """extensometer, clip gauge, clip gage, clip on, clip, gauge extension, gauge displacement,
         extensometer displacement, extensometer extension, video extensometer, extensomètre, dehnungsaufnehmer,
-        feindehnung, feindehnungsaufnehmer, längenänderung, messlängenänderung, verlängerung, elongation, allongement,
-        deform, deformation, 신율계, 신장계, 연신계, 신장량, 연신량, 변형량, 变形, 變形, 引伸计, 伸长, 伸长量, 延伸""",
-    Kind.TRAVEL: "standard travel, standardweg, course standard, standard path, standard displacement, 标准位移",
-    Kind.DISPLACEMENT: """displacement, disp, extension, travel, weg, verschiebung, verformung, déplacement, course,
-        change in length, desplazamiento, spostamento, 변위, 位移""",
-    Kind.CROSSHEAD: """crosshead, cross head, crosshead travel, crosshead displacement, crosshead extension, traverse,
-        traversenweg, traversenverschiebung, maschine, maschinenweg, machine, machine displacement, machine extension,
-        stroke, hub, kolbenweg, kolbenhub, kolben, actuator, actuator displacement, ram, ram displacement,
-        course traverse, déplacement traverse, lvdt, 크로스헤드, 크로스헤드변위, 스트로크, 행정, 이동거리, 横梁, 横梁位移,
-        行程, 活塞""",
+        feindehnung, feindehnungsaufnehmer, längenänderung, messlängenänderung, verlängerung, elongation,
+        allongement, deform, deformation, 신율계, 신장계, 연신계, 신장량, 연신량, 변형량, 变形, 變形, 引伸计,
+        伸长, 伸长量, 延伸""",
+    Kind.TRAVEL: """standard travel, standardweg, course standard, standard path, standard displacement,
+        标准位移""",
+    Kind.DISPLACEMENT: """displacement, disp, extension, travel, weg, verschiebung, verformung, déplacement,
+        course, change in length, desplazamiento, spostamento, 변위, 位移""",
+    Kind.CROSSHEAD: """crosshead, cross head, crosshead travel, crosshead displacement, crosshead extension,
+        traverse, traversenweg, traversenverschiebung, maschine, maschinenweg, machine, machine displacement,
+        machine extension, stroke, hub, kolbenweg, kolbenhub, kolben, actuator, actuator displacement, ram,
+        ram displacement, course traverse, déplacement traverse, lvdt, 크로스헤드, 크로스헤드변위, 스트로크,
+        행정, 이동거리, 横梁, 横梁位移, 行程, 活塞""",
     Kind.POSITION: """position, crosshead position, crosshead absolute, absolute crosshead, traverse absolue,
         traverse abs, traversenweg absolut, traverse absolut, grip to grip separation, grip separation,
         tool separation, écartement entre outils, écartement outils, écartement mors, werkzeugabstand,
         einspannlänge aktuell, spannzeugabstand, 그립간격, 夹具间距""",
-    Kind.NOT_MEASURED: """sollwert, soll, command, commanded, setpoint, set point, set value, target, demand, sollkraft, sollweg,
-        kraftsollwert, wegsollwert, consigne,
-        commande, führungsgröße, rate, speed, velocity, geschwindigkeit, prüfgeschwindigkeit, vitesse, true, true strain,
-        true stress, wahre, vraie, width, change in width, width change, breite, breitenänderung, thickness,
-        transverse strain, transverse, querdehnung, quer, lateral, transversal, poisson, cycle, cycles, cycle count,
-        total cycle count, zyklus, count, index, energy, work, arbeit, travail, temperature, temperatur, température,
-        date, datum, date time, system date, time stamp, timestamp, clock time, uhrzeit, peak, max, maximum, min,
-        minimum, mean, mittel, average, moment, drehmoment, torque, angle, rotation, error, plastic strain, tenacity,
-        목표, 설정, 명령, 목표하중, 온도, 속도, 指令, 设定, 速度, 温度""",
+    Kind.NOT_MEASURED: """sollwert, soll, command, commanded, setpoint, set point, set value, target, demand,
+        sollkraft, sollweg, kraftsollwert, wegsollwert, consigne, commande, führungsgröße, rate, speed,
+        velocity, geschwindigkeit, prüfgeschwindigkeit, vitesse, true, true strain, true stress, wahre, vraie,
+        width, change in width, width change, breite, breitenänderung, thickness, transverse strain,
+        transverse, querdehnung, quer, lateral, transversal, poisson, cycle, cycles, cycle count,
+        total cycle count, zyklus, count, index, energy, work, arbeit, travail, temperature, temperatur,
+        température, date, datum, date time, system date, time stamp, timestamp, clock time, uhrzeit, peak,
+        max, maximum, min, minimum, mean, mittel, average, moment, drehmoment, torque, angle, rotation, error,
+        plastic strain, tenacity, 목표, 설정, 명령, 목표하중, 온도, 속도, 指令, 设定, 速度, 温度""",
 }
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
@@ -87,6 +89,7 @@ _BRACKETS = re.compile(r"[(\[{<]\s*([^()\[\]{}<>]*?)\s*[)\]}>]")
 _AFTER = re.compile(r"^(?P<name>.*?\w)\s*(?:\s[/,]\s*|[/,_]\s*|\s+in\s+|\s+)(?P<unit>[^\s_/,]+(?:/\S+)?)$")
 _ONLY_IN_BRACKETS = frozenset({"p", "g", "h", "1", "-", "–", "—", "strain", "ratio", "ε"})
 _DAMAGED = "�?"
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ def split(text: str) -> tuple[str, str | None]:
     Understood are `Load (kN)`, `Kraft [N]`, `C_1_Force[kN]`, `Force_N`, `Load / kN`, `Force, N` and `Load kN`.
     """
     text = text.strip()
+    if len(text) > _LONGEST_NAME:
+        return text, None
     for found in _BRACKETS.finditer(text):
         if units.unit(found[1]) is not None:
             return (text[: found.start()] + text[found.end() :]).strip(" _"), found[1]
@@ -122,7 +127,7 @@ def meaning(name: str) -> Meaning | None:
     The longest entry of the dictionary that the name holds decides; an entry of what is not measured wins over
     all others, so that `Kraft Sollwert` is no force.
     """
-    words = tuple(_words(name))
+    words = tuple(_words(name)) if len(name) <= _LONGEST_NAME else ()
     found: dict[Kind, tuple[int, str]] = {}
     for kind, entry in _entries(words):
         if kind not in found or len(entry) > found[kind][0]:

@@ -22,6 +22,7 @@ BROKEN = 0.02
 """Share of the greatest force below which a specimen carries nothing any more (ISO 6892-1, automatic break)."""
 
 _SUDDEN = 5.0  # a break falls by more than this many times the step before it (ISO 6892-1)
+_LARGE = 0.25  # ... and a fall by this share of the maximum in one step is sudden anyhow
 _STEPS = 20
 _FAR = 0.5  # a displacement that starts further from zero than this share of its span is a position
 _POINTS = 2
@@ -37,11 +38,17 @@ class _Rows:
     left: _Index
     load: Series
     time: Series | None
+    is_whole: bool = True
+
+    def of(self, series: Series) -> Series:
+        """The rows of another channel that are left."""
+        return series if self.is_whole else series[self.left]
 
     def keep(self, mask: _Mask) -> int:
         """Keep some rows, return how many went."""
         gone = int(len(mask) - np.count_nonzero(mask))
         if gone:
+            self.is_whole = False
             self.left, self.load = self.left[mask], self.load[mask]
             self.time = None if self.time is None else self.time[mask]
         return gone
@@ -49,6 +56,9 @@ class _Rows:
 
 def without_sentinels(values: Series) -> int:
     """Blank, in place, the values that say "no measurement"; return how many there were."""
+    least = min(map(abs, SENTINELS))
+    if not len(values) or not (np.fmax.reduce(values) >= least or np.fmin.reduce(values) <= -least):
+        return 0
     found = np.isin(values, SENTINELS)
     count = int(np.count_nonzero(found))
     if count:
@@ -89,7 +99,7 @@ def repaired(
     if tare:
         remarks.append(f"the force began at {tare:.6g} N, within the zero band: subtracted")
     start = 0.0 if rows.time is None else float(rows.time[0])
-    displacement = selection.displacement[rows.left]
+    displacement = rows.of(selection.displacement)
     zero = _zero(displacement, is_position=selection.is_position)
     curve = Curve(
         load_n=rows.load - tare if tare else rows.load,
@@ -97,7 +107,7 @@ def repaired(
         displacement_source=selection.source,
         elapsed_s=None if rows.time is None else rows.time - start,
         crosshead_mm=_travel(selection, rows, zero),
-        strain=None if selection.strain is None else selection.strain[rows.left],
+        strain=None if selection.strain is None else rows.of(selection.strain),
     )
     repairs = Repairs(count, blank, repeated, broken, tare, zero, start, tuple(remarks))
     return curve, repairs
@@ -134,7 +144,8 @@ def _before_break(load: Series) -> _Mask:
     steps = np.diff(load[: end + 1])
     before = np.abs(steps[max(top - _STEPS, 0) : end])
     typical = float(np.median(before)) if len(before) > 1 else 0.0
-    falls = -steps[top:end] > max(_SUDDEN * typical, BROKEN * load[top])
+    sudden = min(max(_SUDDEN * typical, BROKEN * load[top]), _LARGE * load[top])
+    falls = -steps[top:end] > sudden
     if falls.any():
         keep[_start_of_last_run(falls) + top + 1 :] = False
     return keep
@@ -153,7 +164,7 @@ def _without_repeated(rows: _Rows, selection: Selection, remarks: list[str]) -> 
     At the start the last row of a time is the valid one, because the machine was zeroed meanwhile; later on it is the
     one with the greatest force, so that the maximum stays.
     """
-    load, displacement = rows.load, selection.displacement[rows.left]
+    load, displacement = rows.load, rows.of(selection.displacement)
     if rows.time is None:
         repeated = (np.diff(load) == 0) & (np.diff(displacement) == 0)
         is_tail = np.zeros(len(load), dtype=np.bool_)
@@ -228,6 +239,6 @@ def _zero(displacement: Series, *, is_position: bool) -> float:
 def _travel(selection: Selection, rows: _Rows, zero: float) -> Series | None:
     if selection.crosshead is None:
         return None
-    travel = selection.crosshead[rows.left]
+    travel = rows.of(selection.crosshead)
     own = zero if selection.crosshead is selection.displacement else _zero(travel, is_position=False)
     return travel - own if own else travel

@@ -13,7 +13,7 @@ from meva_pipelines.domain.failures import Unusable
 from meva_pipelines.domain.tensile import moments, units
 from meva_pipelines.domain.tensile.recording import Quantity, Shape
 
-Plain: TypeAlias = "str | int | float | bool | date | datetime | None | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "str | int | float | bool | date | datetime | list[Plain] | dict[str, Plain] | None"
 """What a YAML or JSON text holds."""
 
 _ENCODINGS = frozenset({"utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252", "cp949", "euc-kr", "ascii"})

@@ -13,6 +13,7 @@ Cells = Sequence[str]
 
 _LEAST_NUMBERS = 2
 _HEADING_ROWS = 2
+_LONGEST_LINE = 1_000
 _KEY_AND_VALUE = re.compile(r"^\s*[#%;]*\s*(?P<key>[^:=;]+?)\s*(?::|=|;)\s*(?P<value>.*)$")
 
 
@@ -69,9 +70,12 @@ def _goes_on(rows: Sequence[Cells], blank: int) -> bool:
 
 def is_numeric(row: Cells) -> bool:
     """Tell whether a row belongs to a table: two numbers or more, and texts in the minority."""
-    numbers = sum(numerals.is_number(cell) for cell in row)
-    missing = sum(numerals.is_no_number(cell) for cell in row)
-    return numbers >= _LEAST_NUMBERS and len(_filled(row)) - numbers - missing <= (numbers + missing) / 2
+    others = [cell for cell in row if not numerals.is_number(cell)]
+    numbers = len(row) - len(others)
+    if numbers < _LEAST_NUMBERS:
+        return False
+    texts = sum(not numerals.is_no_number(cell) for cell in _filled(others))
+    return texts <= (numbers + len(_filled(others)) - texts) / 2
 
 
 def _filled(row: Cells) -> list[str]:
@@ -117,7 +121,7 @@ def entry(row: Cells) -> Entry | None:
     if not cells or (len(cells) > 1 and len(set(cells)) == 1):
         return None
     if len(cells) == 1:
-        found = _KEY_AND_VALUE.match(cells[0])
+        found = _KEY_AND_VALUE.match(cells[0][:_LONGEST_LINE])
         return Entry(found["key"], found["value"].split(";")[0].strip()) if found else None
     return Entry(cells[0].lstrip("#% ").rstrip(" :="), cells[1], cells[2] if len(cells) > 2 else "")
 

@@ -66,7 +66,7 @@ _EXACT: Mapping[str, Unit] = dict(
             ("m meter metre Meter", 1e3),
             ("µm μm um micron microns micrometer", 1e-3),
             ("nm", 1e-6),
-            ("in inch inches in. zoll Zoll \"", INCH_MM),
+            ('in inch inches in. zoll Zoll "', INCH_MM),
             ("mil mils thou", INCH_MM / 1e3),
             ("ft", INCH_MM * 12),
         ),

@@ -25,7 +25,18 @@ SOUND = {
 def evaluation(numbers: Mapping[Symbol, float], *, uncertainty: float = 0.0, yields: bool = False) -> Evaluation:
     results: dict[Symbol, Value | Withheld] = {symbol: Withheld(symbol, "not in the record") for symbol in Symbol}
     results |= {symbol: Value(symbol, number, "", "", "", uncertainty, ()) for symbol, number in numbers.items()}
-    return Evaluation("1", "", results, None, None, yields, None, None, ())
+    return Evaluation(
+        "1",
+        "",
+        results,
+        line=None,
+        quality=None,
+        is_metal=True,
+        is_discontinuous=yields,
+        marks=None,
+        true_curve=None,
+        assumptions=(),
+    )
 
 
 def rules(numbers: Mapping[Symbol, float], *, uncertainty: float = 0.0, yields: bool = False) -> list[str]:

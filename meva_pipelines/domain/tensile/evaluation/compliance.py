@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scipy import stats
+from scipy import special
 
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.domain.tensile.evaluation import record, slope
@@ -16,6 +16,7 @@ from meva_pipelines.domain.tensile.evaluation.recipe import Recipe
 from meva_pipelines.domain.tensile.recording import Curve, DisplacementSource, Specimen
 
 LEAST_TESTS = 3
+_UPPER = 0.977249868051821  # of a normal distribution below two standard deviations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +52,7 @@ def fit_compliance(tests: Sequence[ReferenceTest], recipe: Recipe | None = None)
     if mean <= 0.0:
         raise Rejected(f"the compliance comes out as {mean:.3g} mm/N: moduli, lengths or areas of the tests are wrong")
     freedom = len(each) - 1
-    widening = float(stats.t.ppf(0.977249868, freedom)) / 2.0
+    widening = float(special.stdtrit(freedom, _UPPER)) / 2.0
     scatter = widening * statistics.stdev(one for one, _ in each) / math.sqrt(len(each))
     shared = statistics.fmean(error for _, error in each)
     return Compliance(mean, math.hypot(scatter, shared), tuple(one for one, _ in each))

@@ -21,6 +21,7 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "evaluator": evaluation.evaluator_version,
         "recipe": evaluation.recipe,
+        "is_metal": evaluation.is_metal,
         "is_discontinuous": evaluation.is_discontinuous,
         "assumptions": list(evaluation.assumptions),
         "line": None if evaluation.line is None else asdict(evaluation.line),

@@ -12,6 +12,8 @@ from meva_pipelines.domain.tensile.recording import DisplacementSource, Specimen
 
 _NO_BREAK = "no fracture: the record ends before the force collapses, and nothing measured after fracture is stated"
 _NO_EXTENSOMETER = "the strain is from the crosshead: elongation takes an extensometer up to the break, or Lu by hand"
+_OUTSIDE = "the gauge length became shorter between Fm and the break: the fracture lies outside of it, or the grip slid"
+_CERTAIN = 6.0  # standard deviations of noise
 _NOISY = 2.4  # standard deviations below Fm that may still be it: chosen so that generated curves are covered
 
 
@@ -95,7 +97,10 @@ def why_not_at_fracture(test: Fitted) -> str | None:
     """Why nothing can be said about the break from the curve; None where it can."""
     if test.record.evidence is None:
         return _NO_BREAK
-    return _NO_EXTENSOMETER if test.record.source is DisplacementSource.CROSSHEAD else None
+    if test.record.source is DisplacementSource.CROSSHEAD:
+        return _NO_EXTENSOMETER
+    shortened = test.plastic(test.peak) - test.plastic(test.strain.size - 1)
+    return _OUTSIDE if shortened > _CERTAIN * test.noise_about_line_mpa / test.line.slope_mpa else None
 
 
 def _break_errors(test: Fitted) -> tuple[Contribution, ...]:

@@ -3,7 +3,7 @@
 The order of an evaluation stands here; how a property is found stands in the module of its subject. The version
 changes with every change that moves a published number.
 
-Clauses are those of ISO 6892-1:2019 by its table of contents.
+Clauses are those of ISO 6892-1:2019 by its table of contents; its text decides where a number is disputed.
 """
 
 import math
@@ -82,7 +82,7 @@ def evaluate(curve: Curve, specimen: Specimen, recipe: Recipe, *, rows_after_bre
         return _evaluation(results, recipe, equipment)
     why_not = slope.why_no_metal(line, recipe, is_of_crosshead=found.is_of_crosshead)
     test = fitted(found, found.strain, line, equipment, is_metal=why_not is None)
-    part = sdar.region(test.strain[: found.top + 1], found.stress_mpa[: found.top + 1])
+    part = sdar.region_around(test.strain[: found.top + 1], found.stress_mpa[: found.top + 1], line)
     quality = None if part is None else sdar_quality.quality(part, line)
     results[Symbol.RM] = strengths.tensile(found, test.peak, equipment)
     _elastic(results, test, recipe, quality)
@@ -176,6 +176,7 @@ def _evaluation(
         results={symbol: results[symbol] for symbol in Symbol},
         line=None if test is None else test.line,
         quality=quality,
+        is_metal=None if test is None else test.is_metal,
         is_discontinuous=None if test is None else test.yielding is not None,
         marks=marks,
         true_curve=true_curve,

@@ -24,6 +24,7 @@ class Fitted:
     record: Record
     strain: Series
     line: Line
+    is_metal: bool
     yielding: Yielding | None
     peak: int
     equipment: Equipment
@@ -66,4 +67,4 @@ def fitted(record: Record, strain: Series, line: Line, equipment: Equipment, *, 
         flags.append(Flag.COMPLIANCE)
     if abs(line.zero_strain) > _MOVED:
         flags.append(Flag.TOE)
-    return Fitted(record, strain, line, yields, peak, equipment, tuple(flags))
+    return Fitted(record, strain, line, is_metal, yields, peak, equipment, tuple(flags))

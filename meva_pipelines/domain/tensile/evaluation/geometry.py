@@ -47,9 +47,15 @@ def strain(curve: Curve, length: float | None, compliance_mm_per_n: float | None
     """
     if length is None:
         return curve.strain
-    if compliance_mm_per_n is None or curve.displacement_source is not DisplacementSource.CROSSHEAD:
+    if compliance_mm_per_n is None or not is_corrected(curve, length, compliance_mm_per_n):
         return curve.displacement_mm / length
     return (curve.displacement_mm - compliance_mm_per_n * curve.load_n) / length
+
+
+def is_corrected(curve: Curve, length: float | None, compliance_mm_per_n: float | None) -> bool:
+    """Whether `strain` takes the part of the frame away: a displacement of the crosshead, and a known compliance."""
+    is_crosshead = curve.displacement_source is DisplacementSource.CROSSHEAD
+    return is_crosshead and length is not None and compliance_mm_per_n is not None
 
 
 def _positive(number: float) -> float | None:

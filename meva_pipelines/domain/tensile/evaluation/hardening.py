@@ -33,7 +33,7 @@ def hollomon(test: Fitted, curve: TrueCurve, band: tuple[float, float]) -> dict[
     plastic = plastic - test.record.stress_mpa[test.line.start : test.peak + 1] / test.line.slope_mpa
     if test.yielding is not None:
         low = max(low, test.plastic(test.yielding.end))
-    is_within = (plastic >= low) & (plastic <= high) & (curve.plastic_strain > 0.0)
+    is_within = (plastic >= low) & (plastic <= high) & (curve.plastic_strain > 0.0) & (curve.stress_mpa > 0.0)
     x, y = np.log(curve.plastic_strain[is_within]), np.log(curve.stress_mpa[is_within])
     name = f"{100 * low:.3g}–{100 * min(high, float(plastic[-1])):.3g} %"
     if x.size < _LEAST_POINTS or float(np.ptp(x)) < math.log(_LEAST_SPAN):

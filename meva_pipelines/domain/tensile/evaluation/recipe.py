@@ -62,7 +62,9 @@ class Recipe:
     def described(self) -> str:
         """One line for people and for the record of a result."""
         bands = {
-            SlopeMethod.STRESS_BAND: "{:g}–{:g} % of Rp0.2".format(*(100 * share for share in self.stress_band)),
+            SlopeMethod.STRESS_BAND: "{:g}–{:g} % of Rp0.2 (Rm where there is none)".format(
+                *(100 * share for share in self.stress_band)
+            ),
             SlopeMethod.STRAIN_BAND: "{:g}–{:g} % strain".format(*(100 * strain for strain in self.strain_band)),
             SlopeMethod.RESIDUALS: f"windows of at least {100 * self.min_fraction:g} %",
         }

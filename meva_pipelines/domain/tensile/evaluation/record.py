@@ -74,7 +74,7 @@ def prepared(curve: Curve, specimen: Specimen, recipe: Recipe, rows_after_break:
         area_mm2=area,
         length_mm=length,
         source=curve.displacement_source,
-        is_corrected=recipe.compliance_mm_per_n is not None,
+        is_corrected=geometry.is_corrected(curve, length, recipe.compliance_mm_per_n),
     )
 
 

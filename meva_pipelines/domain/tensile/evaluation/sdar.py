@@ -63,6 +63,8 @@ def region(strain: Series, stress_mpa: Series, raised: int = 0) -> Region | None
     at = int(above[peaks[slopes[peaks].argmax()]])
     indices = np.flatnonzero((x <= x[at]) & (y <= y[at]))
     x_scale, y_scale = float(x[at]), float(y[at])
+    if x_scale <= 0.0 or y_scale <= 0.0:
+        return None
     return Region(
         indices,
         x[indices] / x_scale,
@@ -150,6 +152,8 @@ def search(strain: Series, stress_mpa: Series, *, min_fraction: float, most_poin
         part = region(strain, stress_mpa, raised)
         if part is None or part.indices.size < _LEAST_POINTS:
             break
+        if found is not None and (part.x_scale, part.y_scale) == (found.region.x_scale, found.region.y_scale):
+            continue
         taken = _thinned(part.indices.size, most_points)
         least = max(math.ceil(min_fraction * taken.size), _LEAST_POINTS)
         if least > taken.size:
@@ -163,6 +167,19 @@ def search(strain: Series, stress_mpa: Series, *, min_fraction: float, most_poin
         if window.stop < taken.size:
             break
     return found
+
+
+def region_around(strain: Series, stress_mpa: Series, line: Line) -> Region | None:
+    """The part that would have been searched for a line found otherwise: raised until the line ends inside it."""
+    part: Region | None = None
+    for raised in range(_RAISES + 1):
+        higher = region(strain, stress_mpa, raised)
+        if higher is None:
+            break
+        part = higher
+        if int(part.indices[-1]) >= line.stop:
+            break
+    return part
 
 
 def _thinned(points: int, most: int) -> npt.NDArray[np.intp]:

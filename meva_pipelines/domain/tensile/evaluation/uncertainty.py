@@ -44,9 +44,11 @@ class Equipment:
         `extension` is the strain over which the displacement was measured: small ones meet the absolute limit.
         """
         stated = self.machine.extensometer_class
-        share = _CROSSHEAD_FACTOR if self.is_crosshead else 1.0
+        share = 1.0
         if self.length_mm is not None and extension > 0.0:
             share = max(share, 100 * _FLOOR_MM / (extension * self.length_mm))
+        if self.is_crosshead:
+            share *= _CROSSHEAD_FACTOR
         source = "displacement of the crosshead" if self.is_crosshead else "extensometer"
         return (
             _limit(source, stated, _DEFAULT_EXTENSOMETER_CLASS, share * amount / 100),
@@ -88,7 +90,7 @@ class Equipment:
 
 def normal(source: str, standard_uncertainty: float) -> Contribution:
     """A contribution that was estimated from scatter."""
-    return Contribution(source, "normal", abs(standard_uncertainty))
+    return Contribution(source, "normal", abs(float(standard_uncertainty)))
 
 
 def rectangular(source: str, half_width: float) -> Contribution:
@@ -114,7 +116,7 @@ def value(
     """A value with its expanded uncertainty."""
     contributions = tuple(one for one in budget if one.standard_uncertainty > 0.0)
     expanded = COVERAGE_FACTOR * math.hypot(*(one.standard_uncertainty for one in contributions))
-    return Value(symbol, amount, unit, method, clause, expanded, contributions, tuple(flags))
+    return Value(symbol, float(amount), unit, method, clause, expanded, contributions, tuple(flags))
 
 
 def _limit(source: str, stated: float | None, default: float, factor: float) -> Contribution:

@@ -190,7 +190,8 @@ class TrueCurve:
 class Evaluation:
     """One test evaluated: every symbol of `Symbol` is either a value or withheld.
 
-    `assumptions` names what was taken for granted about the machine. `true_curve` is None without an elastic line.
+    `assumptions` names what was taken for granted about the machine. `is_metal` tells by the elastic line whether what
+    ISO 6892-1 defines for metals applies; without a line it is None, as is `true_curve`.
     """
 
     evaluator_version: str
@@ -198,6 +199,7 @@ class Evaluation:
     results: Mapping[Symbol, Value | Withheld]
     line: Line | None
     quality: Quality | None
+    is_metal: bool | None
     is_discontinuous: bool | None
     marks: Marks | None
     true_curve: TrueCurve | None

@@ -2,13 +2,14 @@
 
 A drop counts where it is at least 0.5 % of the force beside what noise can make, where it comes at the end of the
 elastic line, where the peak before it is not exceeded for 0.05 % extension, and where the force then stops falling:
-without the last condition, necking would be a yield point, and without the second, every curve would have one.
+without the last condition necking would be a yield point, and without the first every noisy curve would have one.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from meva_pipelines.domain.tensile.evaluation import lines
 from meva_pipelines.domain.tensile.evaluation.record import Record
@@ -19,6 +20,8 @@ _DROP = 0.005  # of the peak
 _HELD = 0.0005  # strain for which the peak is not exceeded
 _PLASTIC = 0.005  # most plastic strain at which a first yield is looked for
 _STRETCH = 0.01  # strain after the peak over which a falling force is told from a standing one
+_TRANSIENT = 0.003  # strain within which an undershoot recovers, and over which the force stands afterwards
+_STANDING = 0.002  # of the peak
 _SIGMAS = 6.0  # of noise: a difference of two extremes
 _QUIET = 0.0005  # of maximum stress: noise is averaged down to this
 _MOST_AVERAGED = 51
@@ -50,8 +53,8 @@ def found(record: Record, strain: Series, line: Line) -> Yielding | None:
         return None
     around = slice(max(peak - averaged, 0), peak + averaged + 1)
     upper = around.start + int(record.stress_mpa[around].argmax())
-    lower, from_index = _lower(stress, peak, _stretch_end(strain, peak), threshold)
-    return _ended(record, stress, strain, upper=upper, lower=lower, begin=from_index, averaged=averaged)
+    lower, begin = _lower(stress, strain, peak, threshold)
+    return _ended(record, stress, strain, upper=upper, lower=lower, begin=begin, averaged=averaged)
 
 
 def _averaged(record: Record) -> tuple[Series, int]:
@@ -99,21 +102,23 @@ def _stands(stress: Series, strain: Series, peak: int, threshold: float) -> bool
     return float(second.min()) >= least - max(_DROP * least, threshold)
 
 
-def _lower(stress: Series, peak: int, end: int, threshold: float) -> tuple[int, int]:
+def _lower(stress: Series, strain: Series, peak: int, threshold: float) -> tuple[int, int]:
     """Index of the lowest stress of yielding, the first undershoot left out, and where yielding is looked at from.
 
-    The undershoot ends where the force has recovered by more than noise can; it only is one where a second low
-    follows. On a flat plateau there is none.
+    An undershoot recovers soon, and then the force stands; what rises on is hardening. On a flat plateau there is none.
     """
-    behind = stress[peak:end]
-    recovered = lines.first(behind - np.minimum.accumulate(behind) > max(threshold, 0.001 * float(stress[peak])))
-    if recovered is not None:
-        rest = behind[recovered:]
-        low = int(rest.argmin())
-        if low > 0 and float(rest[:low].max()) - float(rest[low]) > threshold:
-            return peak + recovered + low, peak + recovered
-        behind = behind[: recovered + 1]
-    return peak + int(behind.argmin()), peak
+    low = peak + int(stress[peak : _stretch_end(strain, peak)].argmin())
+    after = low + int(stress[low:].argmax())
+    tolerance = max(threshold, _STANDING * float(stress[peak]))
+    end = lines.first(strain[: after + 1] > strain[low] + _TRANSIENT, low)
+    begin = lines.first(stress[: after + 1] > stress[low] + tolerance, low)
+    if begin is not None and end is not None and begin < end:
+        ahead = sliding_window_view(stress[begin : after + 1], min(end - low, after + 1 - begin)).max(axis=1)
+        stands = lines.first(ahead - stress[begin : begin + ahead.size] <= tolerance)
+        if stands is not None and begin + stands < end:
+            begin += stands
+            return begin + int(stress[begin : after + 1].argmin()), begin
+    return peak + int(stress[peak : after + 1].argmin()), peak
 
 
 def _ended(
@@ -121,7 +126,7 @@ def _ended(
 ) -> Yielding:
     """The end of yielding: the level of the plateau meets the steepest line of the hardening that follows."""
     least = float(stress[lower])
-    after = upper + int(record.stress_mpa[lower:].argmax()) + lower - upper
+    after = lower + int(record.stress_mpa[lower:].argmax())
     on_plateau = np.flatnonzero(stress[begin : after + 1] <= least + max(_BAND * least, 2 * record.noise_mpa))
     end = begin + int(on_plateau[-1]) if on_plateau.size else lower
     level = float(stress[lower : end + 1].mean())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -30,14 +31,17 @@ class Material:
 
     def curve(self, strain: Series) -> Series:
         """Stress at total strains that begin at zero, by inversion on a dense grid."""
-        knots = np.unique(
-            np.concatenate(
-                (np.linspace(0.0, self.breaking, 100_001), np.linspace(0.0, min(0.01, self.breaking), 50_001))
-            )
-        )
-        stress = self.hardening(knots)
-        grid = np.concatenate(([0.0], knots + stress / self.modulus_mpa))
-        return np.interp(strain, grid, np.concatenate(([0.0], stress)))
+        return np.interp(strain, *_grid(self))
+
+
+@cache
+def _grid(material: Material) -> tuple[Series, Series]:
+    """Total strain and stress on a dense grid of plastic strain, denser at the knee."""
+    whole, knee = (np.linspace(0.0, end, 50_001) for end in (material.breaking, min(0.01, material.breaking)))
+    plastic = np.unique(np.concatenate((whole, knee)))
+    stress = material.hardening(plastic)
+    strain = plastic + stress / material.modulus_mpa
+    return np.concatenate(([0.0], strain)), np.concatenate(([0.0], stress))
 
 
 def smooth(modulus_mpa: float = 70_000.0, first_mpa: float = 180.0, greatest_mpa: float = 300.0) -> Material:

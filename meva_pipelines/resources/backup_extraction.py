@@ -1,0 +1,104 @@
+"""An archive taken apart while it streams: every name checked, every limit enforced as bytes arrive.
+
+Regular files and folders only. Links, devices and anything else are refused, and so is a name that would leave the
+folder; the folder is the caller's, and new.
+"""
+
+import hashlib
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+from meva_pipelines.domain.backup.members import Limits, contained
+from meva_pipelines.domain.failures import Refused, Unusable
+from meva_pipelines.resources.postgres_binaries import Account
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came out of an archive."""
+
+    files: int
+    bytes: int
+
+
+def members(stream: IO[bytes], *, limits: Limits) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Yield each member with its content (None for a folder), in order; each content is read before the next.
+
+    Raises:
+        Unusable: the archive is damaged, a member is neither file nor folder, or a name leaves the root.
+        Refused: a limit is exceeded.
+    """
+    files = total = 0
+    try:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK_BYTES) as archive:
+            for member in archive:
+                name_of(member)
+                if not (member.isreg() or member.isdir()) or member.issparse():
+                    raise Unusable("a member of the backup is neither a file nor a folder", rule="member_type")
+                files, total = files + 1, total + member.size
+                if files > limits.files or member.size > limits.file_bytes or total > limits.total_bytes:
+                    raise Refused(f"the backup holds more than a restore may write: {limits}")
+                yield member, archive.extractfile(member) if member.isreg() else None
+                cast(Any, archive).members = []  # a stream is never rewound, and the list would grow for ever
+    except tarfile.TarError as error:
+        raise Unusable("an archive in the backup is damaged", rule="archive") from error
+    while stream.read(CHUNK_BYTES):  # padding; the seal is checked at the very end
+        pass
+
+
+def extract(stream: IO[bytes], folder: Path, *, account: Account, limits: Limits) -> Taken:
+    """Take an archive apart into a folder that this account owns.
+
+    Raises:
+        Unusable, Refused: as in `members`; what was written until then lies in the folder.
+    """
+    files = size = 0
+    for member, content in members(stream, limits=limits):
+        path = folder / name_of(member)
+        if content is None:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            account.take(path)
+            continue
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True)
+            account.take(path.parent)
+        size += write_new(path, content, mode=0o600, owner=account)
+        files += 1
+    return Taken(files, size)
+
+
+def name_of(member: tarfile.TarInfo) -> PurePosixPath:
+    """Return where a member belongs below its root; `./` in front, as pg_basebackup writes it, says nothing.
+
+    Raises:
+        Unusable: it would leave the root.
+    """
+    return contained(member.name.removeprefix("./").rstrip("/"))
+
+
+def write_new(
+    path: Path, content: IO[bytes], *, mode: int, owner: Account, digest: "Callable[[bytes], object] | None" = None
+) -> int:
+    """Write a new file, never through a link and never over another, and return its bytes."""
+    size = 0
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+        while chunk := content.read(CHUNK_BYTES):
+            file.write(chunk)
+            size += len(chunk)
+            if digest is not None:
+                digest(chunk)
+        if owner.uid != os.geteuid():
+            os.fchown(file.fileno(), owner.uid, owner.gid)
+    return size
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

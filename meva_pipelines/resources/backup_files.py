@@ -1,0 +1,268 @@
+"""Backups of folders: everything, or the files that changed since the parent. Restoring is `backup_files_restoring`.
+
+    files.tar    the content of this backup's own files, in a plain tar
+    index        every file of the sources, one JSON line each: where it was, its SHA-256, which backup has its content
+
+A source that is not there fails the backup. Links, devices and files whose names no restore would accept are left out
+and counted.
+"""
+
+import hashlib
+import io
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from meva_pipelines.domain.backup.members import Member, contained
+from meva_pipelines.domain.backup.records import Backup
+from meva_pipelines.domain.backup.vocabulary import Extent, Method
+from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
+from meva_pipelines.resources import backup_server, backup_taking
+from meva_pipelines.resources.backup_sealing import CHUNK_BYTES, Sealing
+from meva_pipelines.resources.backup_shelves import Shelf
+from meva_pipelines.resources.backup_taking import Request, Vault
+from meva_pipelines.resources.backup_targets import Folder, Target
+from meva_pipelines.resources.postgres import Postgres
+
+PACK = "files.tar"
+INDEX = "index"
+SUBJECT = "files"
+_WHOLE_IN_MEMORY = 4 << 20
+_BLOCK = 512
+
+
+@dataclass(slots=True)
+class Packing:
+    """A file backup under way: what its parent has, where content goes; what was indexed, packed and left out."""
+
+    backup_id: str
+    known: Mapping[str, Member]
+    write: Callable[[bytes], object]
+    members: list[Member] = field(default_factory=list)
+    packed_files: int = 0
+    packed_bytes: int = 0
+    left_out: int = 0
+
+
+def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) -> Backup:
+    """Back the sources up, or what changed in them since the newest backup of files.
+
+    Raises:
+        Refused: no source is set, one is not there, or it holds a target; an increment has no parent.
+        Unavailable: a file cannot be read or changes while it is read; every target failed; another backup is under
+            way.
+    """
+    sources = vault.source_folders()
+    _demand_sources(sources, [shelf.target for shelf in vault.shelves()])
+    parent = _newest(vault) if extent is Extent.INCREMENTAL else None
+    if extent is Extent.INCREMENTAL and parent is None:
+        raise Refused("there is no backup of files to make an increment on: take a full one first")
+    known = index(*parent) if parent else {}
+    with backup_taking.taking(postgres, vault, request, method=Method.FILES, extent=extent, subject=SUBJECT) as (
+        draft,
+        shelf,
+    ):
+        with shelf.part(draft.id, PACK) as pack:
+            packing = Packing(draft.id, known, pack.write)
+            _pack(sources, packing)
+        with shelf.part(draft.id, INDEX) as listed:
+            _write_index(packing.members, listed)
+        with backup_server.session(postgres.dsn(), work="backup files") as connection:
+            now = backup_server.clock(connection)
+        backup = Backup(
+            id=draft.id,
+            sequence=draft.sequence,
+            method=draft.method,
+            extent=draft.extent,
+            trigger=draft.trigger,
+            subject=draft.subject,
+            created_at=draft.created_at,
+            completed_at=now,
+            covers_until=draft.created_at,
+            parts=(pack.finished(), listed.finished()),
+            key_id=shelf.keyring.sealing_id,
+            parent_id=parent[1].id if parent else None,
+            parent_digest=parent[1].digest if parent else None,
+            source_paths=tuple(str(folder) for folder in sources.values()),
+            data_types=tuple(sources),
+            description=draft.description,
+            tags=draft.tags,
+            figures={
+                "files": len(packing.members),
+                "packed_files": packing.packed_files,
+                "packed_bytes": packing.packed_bytes,
+                "left_out": packing.left_out,
+            },
+        )
+        shelf.finish(backup)
+        return backup
+
+
+def index(shelf: Shelf, backup: Backup) -> dict[str, Member]:
+    """Return every file of a backup by its source and name.
+
+    Raises:
+        Unusable: the index is not what was written.
+    """
+    with shelf.open(backup, INDEX) as data:
+        try:
+            members = [Member(**json.loads(line)) for line in data]
+        except (ValueError, TypeError) as error:
+            raise Unusable(f"the index of backup {backup.id} cannot be read", rule="backup_index") from error
+    return {member.path: member for member in members}
+
+
+def _demand_sources(sources: Mapping[str, Path], targets: Iterable[Target]) -> None:
+    if not sources:
+        raise Refused("no folder is set to be backed up")
+    missing = [f"{name} ({folder})" for name, folder in sources.items() if not folder.is_dir()]
+    if missing:
+        raise Refused(f"these sources are not there, so nothing was backed up: {', '.join(missing)}")
+    for target in targets:
+        holds = [
+            name
+            for name, folder in sources.items()
+            if isinstance(target, Folder) and target.root.resolve().is_relative_to(folder.resolve())
+        ]
+        if holds:
+            raise Refused(f"target {target.name} lies inside the source {holds[0]}: a backup would hold itself")
+
+
+def _newest(vault: Vault) -> tuple[Shelf, Backup] | None:
+    found: list[tuple[Shelf, Backup]] = []
+    for shelf in vault.shelves():
+        try:
+            backups = shelf.inventory().backups.values()
+        except Unavailable:
+            continue
+        found += [(shelf, backup) for backup in backups if backup.method is Method.FILES]
+    return max(found, key=lambda pair: pair[1].sequence, default=None)
+
+
+def _pack(sources: Mapping[str, Path], packing: Packing) -> None:
+    for source, root in sources.items():
+        for name, entry in _walked(root, packing):
+            _take_file(source, name, entry, packing)
+    packing.write(b"\0" * (2 * _BLOCK))
+
+
+def _walked(root: Path, packing: Packing) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield every regular file below a root with its name, folder by folder, in order of names."""
+    waiting = [(root, "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            continue  # gone since its parent was listed
+        except OSError as error:
+            raise Unavailable(f"{folder} cannot be read: {error.strerror}") from error
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((folder / entry.name, f"{prefix}{entry.name}/"))
+            elif entry.is_file(follow_symlinks=False):
+                yield f"{prefix}{entry.name}", entry
+            else:
+                packing.left_out += 1
+
+
+def _take_file(source: str, name: str, entry: "os.DirEntry[str]", packing: Packing) -> None:
+    """Index one file; its content is packed unless the parent has it."""
+    try:
+        contained(name)
+        found = entry.stat(follow_symlinks=False)
+    except Unusable:
+        packing.left_out += 1
+        return
+    except FileNotFoundError:
+        return
+    before = packing.known.get(f"{source}/{name}")
+    if before is not None and before.is_unchanged(
+        size_bytes=found.st_size, modified_ns=found.st_mtime_ns, changed_ns=found.st_ctime_ns, inode=found.st_ino
+    ):
+        packing.members.append(before)
+        return
+    try:
+        size, sha256 = _packed(Path(entry.path), f"{source}/{name}", found, packing.write)
+    except FileNotFoundError:
+        return
+    packing.packed_files += 1
+    packing.packed_bytes += size
+    packing.members.append(
+        Member(
+            source=source,
+            name=name,
+            size_bytes=size,
+            modified_ns=found.st_mtime_ns,
+            changed_ns=found.st_ctime_ns,
+            inode=found.st_ino,
+            mode=stat.S_IMODE(found.st_mode),
+            sha256=sha256,
+            pack=packing.backup_id,
+        )
+    )
+
+
+def _packed(path: Path, name: str, found: os.stat_result, write: Callable[[bytes], object]) -> tuple[int, str]:
+    """Write a file as a member of a tar and return its size and SHA-256.
+
+    Raises:
+        Unavailable: it cannot be read, or became shorter while it was read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            if found.st_size <= _WHOLE_IN_MEMORY:
+                return _packed_whole(file, name, found, write)
+            return _packed_streaming(file, name, found, write)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _packed_whole(
+    file: io.FileIO, name: str, found: os.stat_result, write: Callable[[bytes], object]
+) -> tuple[int, str]:
+    content = file.read(_WHOLE_IN_MEMORY + 1)
+    write(_header(name, len(content), found) + content + b"\0" * (-len(content) % _BLOCK))
+    return len(content), hashlib.sha256(content).hexdigest()
+
+
+def _packed_streaming(
+    file: io.FileIO, name: str, found: os.stat_result, write: Callable[[bytes], object]
+) -> tuple[int, str]:
+    size = os.fstat(file.fileno()).st_size
+    digest, left = hashlib.sha256(), size
+    write(_header(name, size, found))
+    while left:
+        chunk = file.read(min(CHUNK_BYTES, left))
+        if not chunk:
+            raise Unavailable(f"{name} became shorter while it was read; the next run takes it")
+        write(chunk)
+        digest.update(chunk)
+        left -= len(chunk)
+    write(b"\0" * (-size % _BLOCK))
+    return size, digest.hexdigest()
+
+
+def _header(name: str, size: int, found: os.stat_result) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, stat.S_IMODE(found.st_mode) & 0o777, int(found.st_mtime)
+    return member.tobuf(tarfile.PAX_FORMAT, errors="surrogateescape")
+
+
+def _write_index(members: Iterable[Member], sealing: Sealing) -> None:
+    lines: list[str] = []
+    for member in members:
+        lines.append(json.dumps({name: getattr(member, name) for name in Member.__slots__}))
+        if len(lines) == 1_000:
+            sealing.write(("\n".join(lines) + "\n").encode())
+            lines = []
+    if lines:
+        sealing.write(("\n".join(lines) + "\n").encode())

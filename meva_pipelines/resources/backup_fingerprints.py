@@ -1,0 +1,136 @@
+"""Rows and digest of every table: what a restored copy is compared with.
+
+The digest does not depend on the order of rows: PostgreSQL hashes every row, the hashes are added up.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+import psycopg
+from psycopg import sql
+
+from meva_pipelines.domain.failures import Unavailable, Unusable
+
+_TRIES = 5
+_TABLES = """
+SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """Rows of a table and the sum of their hashes."""
+
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prints:
+    """Every permanent table of a database in one snapshot. `is_exact`: nothing was written since the restore point."""
+
+    database: str
+    tables: Mapping[str, Print]
+    is_exact: bool
+    seconds: float = 0.0
+
+
+def at_restore_point(connection: psycopg.Connection, *, name: str) -> Prints:
+    """Mark a restore point and take prints of exactly that state, as far as other writers allow.
+
+    The state at the point is that of the snapshot when no transaction number was given out or under way between the
+    two; otherwise both are taken again, and the last ones are kept as not exact.
+    """
+    started = perf_counter()
+    is_exact = False
+    for _ in range(_TRIES):
+        before = _horizon(connection)
+        connection.execute("SELECT pg_create_restore_point(%s)", [name])
+        with connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            is_exact = _horizon(connection) == before and before[0] == before[1]
+            if is_exact:
+                return _taken(connection, is_exact=True, started=started)
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return _taken(connection, is_exact=is_exact, started=started)
+
+
+def in_transaction(connection: psycopg.Connection) -> Prints:
+    """Take prints in the snapshot of the transaction under way."""
+    return _taken(connection, is_exact=True, started=perf_counter())
+
+
+def taken(connection: psycopg.Connection) -> Prints:
+    """Take prints of the present state."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        return in_transaction(connection)
+
+
+def differences(expected: Prints, found: Prints) -> list[str]:
+    """Return one sentence for each table that is not as expected."""
+    said = []
+    for name in sorted({*expected.tables, *found.tables}):
+        before, after = expected.tables.get(name), found.tables.get(name)
+        if before is None or after is None:
+            said.append(f"{name} is {'missing' if after is None else 'there and should not be'}")
+        elif before != after:
+            what = f"{after.rows:,} rows instead of {before.rows:,}" if before.rows != after.rows else "other content"
+            said.append(f"{name} has {what}")
+    return said
+
+
+def written(prints: Prints) -> bytes:
+    """Return prints as JSON."""
+    tables = {name: [print_.rows, print_.digest] for name, print_ in prints.tables.items()}
+    return json.dumps({"database": prints.database, "is_exact": prints.is_exact, "tables": tables}).encode()
+
+
+def read(content: bytes) -> Prints:
+    """Return prints from JSON.
+
+    Raises:
+        Unusable: it is not what `written` writes.
+    """
+    try:
+        body = json.loads(content)
+        tables = {str(name): Print(int(rows), str(digest)) for name, (rows, digest) in body["tables"].items()}
+        return Prints(str(body["database"]), tables, bool(body["is_exact"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unusable("the fingerprints of a backup cannot be read", rule="backup_fingerprints") from error
+
+
+def _taken(connection: psycopg.Connection, *, is_exact: bool, started: float) -> Prints:
+    connection.execute("SET LOCAL extra_float_digits = 1")
+    names = connection.execute(_TABLES).fetchall()
+    tables = {f"{schema}.{table}": _print(connection, schema, table) for schema, table in names}
+    return Prints(connection.info.dbname, tables, is_exact, perf_counter() - started)
+
+
+def _print(connection: psycopg.Connection, schema: str, table: str) -> Print:
+    name = sql.Identifier(schema, table)
+    by_value = sql.SQL("SELECT count(*), coalesce(sum(hash_record_extended(t, 0)), 0)::text FROM ONLY {} AS t")
+    by_text = sql.SQL("SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM ONLY {} AS t")
+    try:
+        with connection.transaction():
+            row = connection.execute(by_value.format(name)).fetchone()
+    except psycopg.errors.UndefinedFunction:  # a column of a type without a hash, such as json
+        row = connection.execute(by_text.format(name)).fetchone()
+    if row is None:
+        raise Unavailable(f"PostgreSQL returned nothing for {schema}.{table}")
+    return Print(row[0], row[1])
+
+
+def _horizon(connection: psycopg.Connection) -> tuple[str, str]:
+    """Return the oldest transaction under way and the next number: equal when nobody is writing."""
+    row = connection.execute(
+        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text"
+    ).fetchone()
+    if row is None:
+        raise Unavailable("PostgreSQL returned no snapshot")
+    return row[0], row[1]

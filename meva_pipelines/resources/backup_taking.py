@@ -1,0 +1,197 @@
+"""The one way in which a backup is taken: alone, on a target that answers, entered before and after.
+
+What is taken is in `backup_physical`, `backup_wal`, `backup_logical` and `backup_files`. A `Vault` is the targets and
+the catalogue together, as the resource that assets take.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import dagster as dg
+import psycopg
+from pydantic import Field
+
+from meva_pipelines.domain.backup import preflight, records
+from meva_pipelines.domain.backup.vocabulary import Extent, Method, Trigger
+from meva_pipelines.domain.failures import MevaError, Refused, Unavailable
+from meva_pipelines.resources import backup_catalog, backup_keys, backup_server, backup_shelves, backup_targets
+from meva_pipelines.resources.backup_catalog import Draft
+from meva_pipelines.resources.backup_shelves import Shelf
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Why a backup is taken: what made somebody ask, in which words, under which labels; and by which run."""
+
+    trigger: Trigger = Trigger.MANUAL_REQUEST
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    run_id: str = ""
+
+
+class Vault(dg.ConfigurableResource["Vault"]):
+    """Where backups go, and with which keys they are sealed."""
+
+    url: str = Field(
+        repr=False,
+        description="Targets in order of preference: one URL (file:///… or s3://…), or name=URL separated by commas",
+    )
+    key: str = Field(
+        default="",
+        repr=False,
+        description="Keys, 32 bytes in base64, separated by commas; the first seals. Empty: backups are not encrypted",
+        json_schema_extra={"dagster__is_secret": True},
+    )
+    home: str = Field(description="State folder: what was fetched and is not on a target yet; restores under way")
+    sources: str = Field(default="", description="Folders of file backups: name=file:///… separated by commas")
+
+    def shelves(self) -> tuple[Shelf, ...]:
+        """Return the targets in order of preference.
+
+        Raises:
+            Refused: there is none, a name comes twice, or a URL or key cannot be used.
+        """
+        ring = backup_keys.keyring(self.key)
+        named = _named(self.url)
+        if not named:
+            raise Refused("MEVA_BACKUP_URL names no target")
+        return tuple(Shelf(backup_targets.target(name, url), ring) for name, url in named.items())
+
+    def shelf(self, name: str) -> Shelf:
+        """Return a target by its name, or the first for an empty one.
+
+        Raises:
+            Refused: there is no such target.
+        """
+        shelves = self.shelves()
+        for shelf in shelves:
+            if name in {"", shelf.target.name}:
+                return shelf
+        known = ", ".join(shelf.target.name for shelf in shelves)
+        raise Refused(f"there is no backup target {name}; there are: {known}")
+
+    def source_folders(self) -> dict[str, Path]:
+        """Return the folders that file backups hold, by name.
+
+        Raises:
+            Refused: something is no name=file:///… pair.
+        """
+        found: dict[str, Path] = {}
+        for name, url in _pairs(self.sources):
+            if not name.isidentifier() or urlsplit(url).scheme != "file" or name in found:
+                raise Refused(f"a source of file backups is not name=file:///folder: {name[:40]!r}")
+            found[name] = Path(url2pathname(urlsplit(url).path))
+        return found
+
+    @property
+    def is_encrypting(self) -> bool:
+        """Whether what is written from now on is encrypted."""
+        return bool(self.key)
+
+    def folder(self, name: str) -> Path:
+        """Return a private folder of backups under the state folder, made if need be."""
+        folder = Path(self.home).expanduser().absolute() / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+
+def _named(setting: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for given, url in _pairs(setting):
+        name = given or LOCAL
+        if name in found or not name.isidentifier():
+            raise Refused(f"backup targets need names of their own, in letters: {name[:40]!r}")
+        found[name] = url
+    return found
+
+
+def _pairs(setting: str) -> Iterator[tuple[str, str]]:
+    """Yield name and URL of each item; a URL alone has no name, though it may hold a sign of equality."""
+    for word in filter(None, (word.strip() for word in setting.split(","))):
+        name, sign, url = word.partition("=")
+        yield ("", word) if not sign or "://" in name else (name, url)
+
+
+@contextmanager
+def taking(
+    postgres: Postgres,
+    vault: Vault,
+    request: Request,
+    *,
+    method: Method,
+    extent: Extent,
+    subject: str,
+    data_bytes: int = 0,
+) -> Iterator[tuple[Draft, Shelf]]:
+    """Lend the draft of a backup and the target for it; the body writes the parts and the record.
+
+    The body runs alone on this server. When it raises, the catalogue says so and the target is tidied up.
+
+    Raises:
+        Unavailable: no target answers or has room, or another backup is under way.
+    """
+    with (
+        backup_server.session(postgres.dsn(), work="backup lock") as connection,
+        backup_server.exclusively(connection),
+    ):
+        shelves = vault.shelves()
+        shelf = backup_shelves.first_reachable(shelves, lambda shelf: _has_room(shelf, data_bytes))
+        draft = _draft(postgres, shelves, request, method=method, extent=extent, subject=subject)
+        with postgres.connect(Role.WRITER, work="begin backup") as writer:
+            backup_catalog.begin(writer, draft, run_id=request.run_id)
+        try:
+            yield draft, shelf
+        except (MevaError, psycopg.Error, OSError) as error:
+            _give_up(postgres, shelf, draft, str(error) if isinstance(error, MevaError) else type(error).__name__)
+            raise
+        with postgres.connect(Role.WRITER, work="enter backup") as writer:
+            backup_catalog.enter(writer, shelf.record(draft.id), place=shelf.target.place)
+
+
+def _has_room(shelf: Shelf, data_bytes: int) -> bool:
+    """Whether a target has room for data of a size.
+
+    Raises:
+        Unavailable: it has not; says how much there is.
+    """
+    finding = preflight.space(data_bytes=data_bytes, free_bytes=shelf.target.free_bytes())
+    if not finding.is_met:
+        raise Unavailable(f"target {shelf.target.name} has no room: {finding.said}.")
+    return True
+
+
+def _draft(
+    postgres: Postgres, shelves: Iterable[Shelf], request: Request, *, method: Method, extent: Extent, subject: str
+) -> Draft:
+    with postgres.connect(Role.WRITER, work="draft backup") as connection:
+        now = backup_server.clock(connection)
+        known = backup_catalog.highest_sequence(connection)
+    sequence = backup_shelves.next_sequence(shelves, known=known)
+    return Draft(
+        id=records.identifier(at=now, sequence=sequence, mark=secrets.token_hex(4)),
+        sequence=sequence,
+        method=method,
+        extent=extent,
+        trigger=request.trigger,
+        subject=subject,
+        created_at=now,
+        description=request.description,
+        tags=request.tags,
+    )
+
+
+def _give_up(postgres: Postgres, shelf: Shelf, draft: Draft, error: str) -> None:
+    """Say in the catalogue that a backup was not taken, and remove what lies of it; what fails here waits."""
+    with suppress(MevaError, psycopg.Error), postgres.connect(Role.WRITER, work="fail backup") as connection:
+        backup_catalog.fail(connection, draft.id, error)
+    with suppress(MevaError):
+        shelf.remove(draft.id)

@@ -1,0 +1,124 @@
+"""The log of the server, fetched once an hour: nothing is lost between runs, and nothing runs in between.
+
+The slot on the server keeps what was not fetched; the spool under the state folder keeps what was fetched and lies
+on no target yet. A segment leaves the spool only when the record of its backup is written.
+"""
+
+from pathlib import Path
+
+from meva_pipelines.domain.backup import wal
+from meva_pipelines.domain.backup.records import Backup, Part, Server
+from meva_pipelines.domain.backup.vocabulary import Extent, Method
+from meva_pipelines.domain.failures import Refused
+from meva_pipelines.resources import backup_programs, backup_server, backup_taking, failpoints
+from meva_pipelines.resources.backup_catalog import Draft
+from meva_pipelines.resources.backup_programs import Programs
+from meva_pipelines.resources.backup_sealing import CHUNK_BYTES
+from meva_pipelines.resources.backup_server import Identity, SwitchedLog
+from meva_pipelines.resources.backup_shelves import Shelf
+from meva_pipelines.resources.backup_taking import Request, Vault
+from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.postgres import Postgres
+
+RECEIVE_TIMEOUT_S = 3_600.0
+_SPOOL = "backup-spool"
+
+
+def take(postgres: Postgres, vault: Vault, request: Request) -> Backup:
+    """Fetch what the server has logged since the last time and store it as one backup.
+
+    Raises:
+        Refused: there is no slot, which the first full backup makes.
+        Unavailable: the server or every target failed, or another backup is under way. What was fetched waits in the
+            spool.
+    """
+    with backup_server.session(postgres.dsn(), work="backup log") as connection:
+        identity = backup_server.identity(connection)
+        if not backup_server.has_slot(connection):
+            raise Refused("the server keeps no log for backups yet: take a full backup first")
+        programs = backup_programs.of_server(identity.version)
+        spool = _spool(vault, identity)
+        with backup_taking.taking(
+            postgres, vault, request, method=Method.WAL, extent=Extent.FULL, subject=identity.system_id
+        ) as (draft, shelf):
+            switched = backup_server.switch_log(connection)
+            _receive(postgres, programs, spool, switched)
+            failpoints.reach(Point.BACKUP_WAL_RECEIVED)
+            stored = _store(shelf, draft, spool)
+            server = _server(identity, [path.name for path in stored])
+            backup = Backup(
+                id=draft.id,
+                sequence=draft.sequence,
+                method=draft.method,
+                extent=draft.extent,
+                trigger=draft.trigger,
+                subject=draft.subject,
+                created_at=draft.created_at,
+                completed_at=backup_server.clock(connection),
+                covers_until=switched.covers_until,
+                parts=tuple(stored.values()),
+                key_id=shelf.keyring.sealing_id,
+                server=server,
+                data_types=("write-ahead log",),
+                description=draft.description,
+                tags=draft.tags,
+                figures={"segments": len(stored)},
+            )
+            shelf.finish(backup)
+            for path in stored:
+                path.unlink()
+            return backup
+
+
+def segments(backup: Backup) -> tuple[wal.Segment, ...]:
+    """Return the segments that a backup of the log holds, in order."""
+    if backup.server is None:
+        return ()
+    size = backup.server.segment_bytes
+    return tuple(sorted(wal.segment(part.name, size) for part in backup.parts if wal.is_segment(part.name)))
+
+
+def spool_bytes(vault: Vault) -> int:
+    """Return the bytes that were fetched and lie on no target yet."""
+    return sum(path.stat().st_size for path in vault.folder(_SPOOL).rglob("*") if path.is_file())
+
+
+def _spool(vault: Vault, identity: Identity) -> Path:
+    folder = vault.folder(_SPOOL) / identity.system_id
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _receive(postgres: Postgres, programs: Programs, spool: Path, switched: SwitchedLog) -> None:
+    words = [f"--directory={spool}", f"--slot={backup_server.SLOT}", f"--endpos={switched.stop_at}"]
+    words += ["--no-loop", "--synchronous", "--no-password"]
+    with backup_programs.login(postgres.dsn()) as address:
+        programs.run("pg_receivewal", *words, address=address, timeout_s=RECEIVE_TIMEOUT_S)
+
+
+def _store(shelf: Shelf, draft: Draft, spool: Path) -> dict[Path, Part]:
+    """Seal every finished file of the spool, oldest first; the one under way stays where it is."""
+    stored: dict[Path, Part] = {}
+    for path in sorted(spool.iterdir()):
+        if not (wal.is_segment(path.name) or wal.is_history(path.name)):
+            continue
+        with shelf.part(draft.id, path.name) as sealing, path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                sealing.write(chunk)
+        stored[path] = sealing.finished()
+    return stored
+
+
+def _server(identity: Identity, names: list[str]) -> Server:
+    size = identity.segment_bytes
+    found = sorted(wal.segment(name, size) for name in names if wal.is_segment(name))
+    if not found:
+        raise Refused("the server gave no finished segment of its log")
+    return Server(
+        system_id=identity.system_id,
+        version=identity.version,
+        segment_bytes=size,
+        timeline=found[-1].timeline,
+        start_lsn=wal.spelled(found[0].start(size)),
+        end_lsn=wal.spelled(found[-1].start(size) + size),
+    )

@@ -1,0 +1,275 @@
+"""Evaluated tests: what waits for an evaluation, the staged results of an attempt, and their publication.
+
+What a curve says is computed in `domain`; where the evaluations run is `tensile_evaluations`' business.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from meva_pipelines.domain.tensile.evaluation import documents
+from meva_pipelines.domain.tensile.evaluation.values import Evaluation, Symbol, Value
+from meva_pipelines.domain.tensile.recording import Curve, DisplacementSource, Series, Shape, Specimen
+from meva_pipelines.resources import failpoints
+from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.ledger import Attempt
+from meva_pipelines.resources.staged_rows import StagedRows
+
+SUBJECT: Final = "meva.simulation_result"
+
+_DIMENSIONS: Final = (
+    "diameter_mm",
+    "thickness_mm",
+    "width_mm",
+    "area_mm2",
+    "gauge_length_mm",
+    "parallel_length_mm",
+    "final_gauge_length_mm",
+    "final_area_mm2",
+    "temperature_c",
+)
+_COLUMNS: Final = {
+    "young_modulus_gpa": ((Symbol.MODULUS,), 1e-3),
+    "yield_strength_mpa": ((Symbol.REH, Symbol.RP02), 1.0),
+    "tensile_strength_mpa": ((Symbol.RM,), 1.0),
+    "elongation_pct": ((Symbol.A,), 1.0),
+}
+_STAGED: Final[tuple[Column[Any], ...]] = (
+    Column("test_id", BigInteger),
+    Column("name", Text),
+    Column("version", Integer),
+    Column("content_sha256", Text),
+    Column("evaluator", Text),
+    Column("recipe", Text),
+    *(Column(name, Double) for name in _COLUMNS),
+    Column("quality_is_good", Boolean),
+    Column("is_discontinuous", Boolean),
+    Column("withheld", Integer),
+    Column("broken_rules", Text),
+    Column("results", JSONB),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A published test that is to be evaluated."""
+
+    test_id: int
+    version: int
+    content_sha256: str
+    rows_after_break: int
+    displacement_source: DisplacementSource
+    has_time: bool
+    specimen: Specimen
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One evaluated test as it is staged; `broken_rules` are those of `domain.tensile.plausibility`."""
+
+    test: Test
+    evaluation: dict[str, Any]
+    headline: dict[str, float | None]
+    quality_is_good: bool | None
+    is_discontinuous: bool | None
+    withheld: int
+    broken_rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A published number that a new evaluation would change."""
+
+    name: str
+    column: str
+    published: float | None
+    evaluated: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publication of results did."""
+
+    inserted: int
+    replaced: int
+
+
+def waiting(connection: psycopg.Connection, *, evaluator: str, day: date | None, again: bool) -> list[Test]:
+    """Return the tests received on a Korean day (None: any day) that this evaluator has not evaluated as they stand.
+
+    With `again`, those that it has evaluated as well.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            sql.SQL(
+                "SELECT t.test_id, t.name, t.version, t.content_sha256, t.rows_after_break, t.displacement_source,"
+                " t.has_time, t.shape, t.condition, t.started_at, m.name AS material, tm.name AS machine, {}"
+                " FROM meva.tensile_test AS t LEFT JOIN meva.material AS m USING (material_id)"
+                " LEFT JOIN meva.testing_machine AS tm USING (machine_id)"
+                " WHERE (%(day)s::date IS NULL OR (t.received_at AT TIME ZONE 'Asia/Seoul')::date = %(day)s)"
+                " AND (%(again)s OR NOT EXISTS (SELECT FROM meva.simulation_result AS r WHERE r.test_id = t.test_id"
+                " AND r.content_sha256 = t.content_sha256 AND r.evaluator = %(evaluator)s))"
+                " ORDER BY t.test_id"
+            ).format(sql.SQL(", ").join(sql.Identifier("t", name) for name in _DIMENSIONS)),
+            {"day": day, "evaluator": evaluator, "again": again},
+        ).fetchall()
+    return [_test(row) for row in rows]
+
+
+def _test(row: dict[str, Any]) -> Test:
+    specimen = Specimen(
+        name=row["name"],
+        material=row["material"],
+        condition=row["condition"],
+        machine=row["machine"],
+        shape=None if row["shape"] is None else Shape(row["shape"]),
+        started_at=row["started_at"],
+        **{name: row[name] for name in _DIMENSIONS},
+    )
+    return Test(
+        row["test_id"],
+        row["version"],
+        row["content_sha256"],
+        row["rows_after_break"],
+        DisplacementSource(row["displacement_source"]),
+        row["has_time"],
+        specimen,
+    )
+
+
+def curve(connection: psycopg.Connection, test: Test) -> Curve:
+    """Read the points of a published test: one row of packed doubles, whatever the number of points."""
+    names = ("load_n", "displacement_mm", "elapsed_s", "crosshead_mm", "strain")
+    packed = sql.SQL(", ").join(
+        sql.SQL(
+            "CASE WHEN count({column}) > 0 THEN"
+            " string_agg(float8send(coalesce({column}, 'NaN')), ''::bytea ORDER BY point) END"
+        ).format(column=sql.Identifier(name))
+        for name in names
+    )
+    with connection.cursor(binary=True) as cursor:
+        found = cursor.execute(
+            sql.SQL("SELECT {} FROM meva.tensile_data WHERE test_id = %s").format(packed), [test.test_id]
+        ).fetchone()
+    load, displacement, elapsed, crosshead, strain = (_series(column) for column in found or (None,) * len(names))
+    nothing = np.empty(0)
+    return Curve(
+        load_n=nothing if load is None else load,
+        displacement_mm=nothing if displacement is None else displacement,
+        displacement_source=test.displacement_source,
+        elapsed_s=elapsed,
+        crosshead_mm=crosshead,
+        strain=strain,
+    )
+
+
+def _series(packed: bytes | None) -> Series | None:
+    return None if packed is None else np.frombuffer(packed, dtype=">f8").astype(np.float64)
+
+
+def row(test: Test, evaluation: Evaluation, broken_rules: Sequence[str]) -> Row:
+    """Return an evaluation as it is staged: the headline numbers beside the whole document."""
+    quality = evaluation.quality
+    return Row(
+        test,
+        documents.document(evaluation),
+        {name: _headline(evaluation, symbols, factor) for name, (symbols, factor) in _COLUMNS.items()},
+        None if quality is None else quality.is_data_good and quality.is_fit_good,
+        evaluation.is_discontinuous,
+        len(evaluation.withheld),
+        tuple(broken_rules),
+    )
+
+
+def _headline(evaluation: Evaluation, symbols: Sequence[Symbol], factor: float) -> float | None:
+    values = (evaluation.results[symbol] for symbol in symbols)
+    return next((value.value * factor for value in values if isinstance(value, Value)), None)
+
+
+def staged(attempt: Attempt) -> StagedRows:
+    """Return the staging of an attempt."""
+    return StagedRows(attempt, "results", _STAGED)
+
+
+def values(each: Row) -> list[object]:
+    """Return a result as a staged row."""
+    test = each.test
+    return [
+        test.test_id,
+        test.specimen.name,
+        test.version,
+        test.content_sha256,
+        each.evaluation["evaluator"],
+        each.evaluation["recipe"],
+        *each.headline.values(),
+        each.quality_is_good,
+        each.is_discontinuous,
+        each.withheld,
+        ", ".join(each.broken_rules),
+        each.evaluation,
+    ]
+
+
+def implausible(connection: psycopg.Connection, rows: StagedRows) -> list[tuple[str, str]]:
+    """Return the tests whose staged results break a rule, with the rules."""
+    return connection.execute(
+        sql.SQL("SELECT name, broken_rules FROM {} WHERE broken_rules <> '' ORDER BY name").format(rows.table)
+    ).fetchall()
+
+
+def changes(connection: psycopg.Connection, rows: StagedRows) -> list[Change]:
+    """Return every published headline number that the staged results would change, the largest change first.
+
+    Published is what another evaluator, or this one before, made of the same content of the test.
+    """
+    pairs = sql.SQL(", ").join(
+        sql.SQL("({}, p.{}, s.{})").format(sql.Literal(column), *(sql.Identifier(column),) * 2) for column in _COLUMNS
+    )
+    with connection.cursor(row_factory=class_row(Change)) as cursor:
+        return cursor.execute(
+            sql.SQL(
+                'SELECT s.name, c."column", c.published, c.evaluated FROM {} AS s JOIN LATERAL (SELECT * FROM'
+                " meva.simulation_result AS r WHERE r.test_id = s.test_id AND r.content_sha256 = s.content_sha256"
+                " ORDER BY r.sim_id DESC LIMIT 1) AS p ON true"
+                ' CROSS JOIN LATERAL (VALUES {}) AS c ("column", published, evaluated)'
+                " WHERE c.published IS DISTINCT FROM c.evaluated"
+                " ORDER BY abs(c.evaluated / nullif(c.published, 0) - 1) DESC NULLS FIRST, s.name"
+            ).format(rows.table, pairs)
+        ).fetchall()
+
+
+def publish(connection: psycopg.Connection, rows: StagedRows, now: datetime) -> Published:
+    """Publish the staged results of tests that still stand as they were evaluated; implausible ones stay behind.
+
+    A result of the same test, content and evaluator is replaced only where it differs.
+    """
+    names = sql.SQL(", ").join(map(sql.Identifier, (*_COLUMNS, "results")))
+    excluded = sql.SQL(", ").join(sql.SQL("EXCLUDED.{}").format(sql.Identifier(n)) for n in (*_COLUMNS, "results"))
+    found = connection.execute(
+        sql.SQL(
+            "WITH written AS (INSERT INTO meva.simulation_result AS r (test_id, version, content_sha256, evaluator,"
+            " created_at, {names}) SELECT s.test_id, s.version, s.content_sha256, s.evaluator, %(now)s, {given}"
+            " FROM {table} AS s JOIN meva.tensile_test AS t USING (test_id, content_sha256) WHERE s.broken_rules = ''"
+            " ON CONFLICT (test_id, content_sha256, evaluator) DO UPDATE SET ({names}) = ROW({excluded}),"
+            " created_at = %(now)s WHERE ({current}) IS DISTINCT FROM ({excluded})"
+            " RETURNING r.xmax = 0 AS is_new) SELECT count(*) FILTER (WHERE is_new),"
+            " count(*) FILTER (WHERE NOT is_new) FROM written"
+        ).format(
+            names=names,
+            given=sql.SQL(", ").join(sql.Identifier("s", n) for n in (*_COLUMNS, "results")),
+            table=rows.table,
+            excluded=excluded,
+            current=sql.SQL(", ").join(sql.Identifier("r", n) for n in (*_COLUMNS, "results")),
+        ),
+        {"now": now},
+    ).fetchone()
+    failpoints.reach(Point.RESULTS_WRITTEN)
+    return Published(*found) if found else Published(0, 0)

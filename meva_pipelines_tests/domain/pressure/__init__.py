@@ -1,0 +1,1 @@
+"""Pressure-time curves against closed forms, published figures and independent implementations."""
