@@ -91,8 +91,8 @@ def fail(connection: psycopg.Connection, backup_id: str, error: str) -> None:
     )
 
 
-def enter(connection: psycopg.Connection, backup: Backup, *, place: str) -> None:
-    """Enter a finished backup as its record tells of it. Entering it again changes nothing but its status.
+def enter(connection: psycopg.Connection, backup: Backup, *, target: str, place: str, hold: str | None = None) -> None:
+    """Enter a finished backup as its record tells of it, and its copy on a target. Entering it again is harmless.
 
     A backup that is there again after it had been expired, as after a restore of the catalogue, is completed again.
     """
@@ -114,6 +114,13 @@ def enter(connection: psycopg.Connection, backup: Backup, *, place: str) -> None
         " WHERE catalog.status <> 'completed'",
         body,
     )
+    connection.execute(
+        "INSERT INTO backup.copies AS c (backup_id, target, status, hold_reason) VALUES (%s, %s, 'completed', %s)"
+        " ON CONFLICT (backup_id, target) DO UPDATE SET seen_at = clock_timestamp(),"
+        " hold_reason = excluded.hold_reason,"
+        " status = CASE c.status WHEN 'corrupted' THEN 'corrupted' ELSE 'completed' END",
+        [backup.id, target, hold],
+    )
 
 
 def mirror(connection: psycopg.Connection, target: str, place: str, found: Inventory) -> None:
@@ -124,14 +131,7 @@ def mirror(connection: psycopg.Connection, target: str, place: str, found: Inven
     """
     for backup in found.backups.values():
         hold = found.holds.get(backup.id)
-        enter(connection, backup, place=place)
-        connection.execute(
-            "INSERT INTO backup.copies AS c (backup_id, target, status, hold_reason) VALUES (%s, %s, 'completed', %s)"
-            " ON CONFLICT (backup_id, target) DO UPDATE SET seen_at = clock_timestamp(),"
-            " hold_reason = excluded.hold_reason,"
-            " status = CASE c.status WHEN 'corrupted' THEN 'corrupted' ELSE 'completed' END",
-            [backup.id, target, hold.reason if hold else None],
-        )
+        enter(connection, backup, target=target, place=place, hold=hold.reason if hold else None)
     connection.execute(
         "UPDATE backup.copies SET status = 'expired' WHERE target = %s AND NOT backup_id = ANY(%s)",
         [target, list(found.backups)],

@@ -154,7 +154,8 @@ def taking(
             _give_up(postgres, shelf, draft, str(error) if isinstance(error, MevaError) else type(error).__name__)
             raise
         with postgres.connect(Role.WRITER, work="enter backup") as writer:
-            backup_catalog.enter(writer, shelf.record(draft.id), place=shelf.target.place)
+            record = shelf.record(draft.id)
+            backup_catalog.enter(writer, record, target=shelf.target.name, place=shelf.target.place)
 
 
 def _has_room(shelf: Shelf, data_bytes: int) -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -74,6 +75,7 @@ class Fetch:
     outcome: str
 
 
+SEOUL = ZoneInfo("Asia/Seoul")
 _ATTEMPT = sql.SQL("token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at")
 _DATA_EXCEPTIONS = "22"
 """Class of the SQLSTATEs whose primary message quotes the value at fault."""
@@ -162,6 +164,11 @@ def now(connection: psycopg.Connection) -> datetime:
     if row is None:
         raise Unavailable("PostgreSQL returned no time")
     return row[0]  # type: ignore[no-any-return]
+
+
+def today(connection: psycopg.Connection) -> date:
+    """Return the Korean day by the database's clock."""
+    return now(connection).astimezone(SEOUL).date()
 
 
 def demand_current(connection: psycopg.Connection, attempt: Attempt) -> None:

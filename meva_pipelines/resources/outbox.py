@@ -127,6 +127,25 @@ def note_due(connection: psycopg.Connection) -> Due:
     return found
 
 
+def open_alarm(connection: psycopg.Connection, kind: str, message: Message, *, subject: str, day: date) -> None:
+    """Open or count an incident that no sync stands behind; its message is told once."""
+    _lock(connection, subject)
+    _raise(connection, kind, message, subject=subject, source="", day=day, token=None)
+
+
+def close_alarm(connection: psycopg.Connection, kind: str, message: Message, *, subject: str, day: date) -> bool:
+    """End an incident that no sync stands behind; whether one was open."""
+    _lock(connection, subject)
+    row = connection.execute(
+        "UPDATE ops.incidents SET resolved_at = greatest(clock_timestamp(), opened_at)"
+        " WHERE kind = %s AND subject = %s AND source = '' AND resolved_at IS NULL RETURNING id",
+        [kind, subject],
+    ).fetchone()
+    if row is not None:
+        _write(connection, row[0], "resolved", day, message)
+    return row is not None
+
+
 def open_incidents(connection: psycopg.Connection) -> tuple[Incident, ...]:
     """Return the open incidents of the kinds that this version knows, oldest first."""
     rows = connection.execute(
@@ -189,7 +208,7 @@ _WAITING = sql.SQL("o.id, o.severity, o.title, o.body, o.attempts, o.due_at, o.l
 
 def _raise(
     connection: psycopg.Connection,
-    kind: Kind,
+    kind: str,
     message: Message,
     *,
     subject: str,

@@ -141,3 +141,22 @@ def publish(connection: psycopg.Connection, rows: StagedRows, now: datetime) -> 
     )
     failpoints.reach(Point.COMPARISONS_WRITTEN)
     return written
+
+
+def outcomes(connection: psycopg.Connection) -> dict[Outcome, int]:
+    """Return how many published comparisons ended in which way."""
+    found = connection.execute("SELECT outcome, count(*) FROM meva.standard_comparison GROUP BY 1").fetchall()
+    return {Outcome(outcome): count for outcome, count in found}
+
+
+def worst(connection: psycopg.Connection, *, limit: int) -> list[dict[str, Any]]:
+    """Return the published comparisons for people: failed ones first, the largest difference before the others."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT t.name AS test, c.property, c.outcome, c.measured, c.standard,"
+            " round(c.difference_pct::numeric, 2)::float8 AS difference_pct, c.reason"
+            " FROM meva.standard_comparison AS c JOIN meva.simulation_result USING (sim_id)"
+            " JOIN meva.tensile_test AS t USING (test_id)"
+            " ORDER BY c.outcome <> 'failed', c.outcome, abs(c.difference_pct) DESC NULLS LAST, t.name LIMIT %s",
+            [limit],
+        ).fetchall()

@@ -149,7 +149,8 @@ def _demote(transaction: Transaction, plan: _Plan) -> None:
             sql.SQL(
                 "INSERT INTO meva.tensile_test_history (content_id, test_id, name, version, standing, moved_token,"
                 " moved_at, {content}) SELECT content_id, p.test_id, p.name, p.version, p.standing, %s, %s, {current}"
-                " FROM meva.tensile_test AS t JOIN unnest(%s::bigint[], %s::bigint[], %s::text[], %s::int[], %s::text[])"
+                " FROM meva.tensile_test AS t"
+                " JOIN unnest(%s::bigint[], %s::bigint[], %s::text[], %s::int[], %s::text[])"
                 " AS p(content_id, test_id, name, version, standing) USING (content_id)"
             ).format(content=_CONTENT, current=_prefixed("t", CONTENT_COLUMNS)),
             [

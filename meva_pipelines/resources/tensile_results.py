@@ -3,9 +3,9 @@
 What a curve says is computed in `domain`; where the evaluations run is `tensile_evaluations`' business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +15,9 @@ from psycopg.rows import class_row, dict_row
 from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from meva_pipelines.domain.tensile.evaluation import documents
-from meva_pipelines.domain.tensile.evaluation.values import Evaluation, Symbol, Value
+from meva_pipelines.domain.tensile.evaluation import documents, rounding
+from meva_pipelines.domain.tensile.evaluation.rounding import Rounding
+from meva_pipelines.domain.tensile.evaluation.values import Evaluation, Symbol, Value, Withheld
 from meva_pipelines.domain.tensile.recording import Curve, DisplacementSource, Series, Shape, Specimen
 from meva_pipelines.resources import failpoints
 from meva_pipelines.resources.failpoints import Point
@@ -102,10 +103,10 @@ class Published:
     replaced: int
 
 
-def waiting(connection: psycopg.Connection, *, evaluator: str, day: date | None, again: bool) -> list[Test]:
-    """Return the tests received on a Korean day (None: any day) that this evaluator has not evaluated as they stand.
+def waiting(connection: psycopg.Connection, *, evaluator: str, first: str, last: str, again: bool) -> list[Test]:
+    """Return the tests received from the first to the last of some Korean days that wait for this evaluator.
 
-    With `again`, those that it has evaluated as well.
+    Those that it has evaluated as they stand are among them only with `again`.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
@@ -114,12 +115,12 @@ def waiting(connection: psycopg.Connection, *, evaluator: str, day: date | None,
                 " t.has_time, t.shape, t.condition, t.started_at, m.name AS material, tm.name AS machine, {}"
                 " FROM meva.tensile_test AS t LEFT JOIN meva.material AS m USING (material_id)"
                 " LEFT JOIN meva.testing_machine AS tm USING (machine_id)"
-                " WHERE (%(day)s::date IS NULL OR (t.received_at AT TIME ZONE 'Asia/Seoul')::date = %(day)s)"
+                " WHERE (t.received_at AT TIME ZONE 'Asia/Seoul')::date BETWEEN %(first)s AND %(last)s"
                 " AND (%(again)s OR NOT EXISTS (SELECT FROM meva.simulation_result AS r WHERE r.test_id = t.test_id"
                 " AND r.content_sha256 = t.content_sha256 AND r.evaluator = %(evaluator)s))"
                 " ORDER BY t.test_id"
             ).format(sql.SQL(", ").join(sql.Identifier("t", name) for name in _DIMENSIONS)),
-            {"day": day, "evaluator": evaluator, "again": again},
+            {"first": first, "last": last, "evaluator": evaluator, "again": again},
         ).fetchall()
     return [_test(row) for row in rows]
 
@@ -218,11 +219,22 @@ def values(each: Row) -> list[object]:
     ]
 
 
-def implausible(connection: psycopg.Connection, rows: StagedRows) -> list[tuple[str, str]]:
-    """Return the tests whose staged results break a rule, with the rules."""
-    return connection.execute(
-        sql.SQL("SELECT name, broken_rules FROM {} WHERE broken_rules <> '' ORDER BY name").format(rows.table)
-    ).fetchall()
+def set_aside(connection: psycopg.Connection, rows: StagedRows) -> int:
+    """Move results that contradict themselves to `meva.quarantine`. Returns how many; commits."""
+    moved = connection.execute(
+        sql.SQL(
+            "WITH gone AS (DELETE FROM {} AS s WHERE s.broken_rules <> '' RETURNING s.test_id, s.broken_rules)"
+            " INSERT INTO meva.quarantine AS q (content_id, file_name, specimen, rule, reason, original, first_token,"
+            " last_token) SELECT t.content_sha256, t.file_name, t.name, 'result_is_plausible',"
+            " 'the evaluation contradicts itself: ' || gone.broken_rules, t.original, %(token)s, %(token)s"
+            " FROM gone JOIN meva.tensile_test AS t USING (test_id)"
+            " ON CONFLICT (content_id, specimen, rule) DO UPDATE SET last_token = EXCLUDED.last_token,"
+            " reason = EXCLUDED.reason, times_seen = q.times_seen + 1, released_at = NULL"
+        ).format(rows.table),
+        {"token": rows.attempt.token},
+    )
+    connection.commit()
+    return moved.rowcount
 
 
 def changes(connection: psycopg.Connection, rows: StagedRows) -> list[Change]:
@@ -230,26 +242,33 @@ def changes(connection: psycopg.Connection, rows: StagedRows) -> list[Change]:
 
     Published is what another evaluator, or this one before, made of the same content of the test.
     """
-    pairs = sql.SQL(", ").join(
-        sql.SQL("({}, p.{}, s.{})").format(sql.Literal(column), *(sql.Identifier(column),) * 2) for column in _COLUMNS
-    )
     with connection.cursor(row_factory=class_row(Change)) as cursor:
         return cursor.execute(
             sql.SQL(
-                'SELECT s.name, c."column", c.published, c.evaluated FROM {} AS s JOIN LATERAL (SELECT * FROM'
-                " meva.simulation_result AS r WHERE r.test_id = s.test_id AND r.content_sha256 = s.content_sha256"
-                " ORDER BY r.sim_id DESC LIMIT 1) AS p ON true"
-                ' CROSS JOIN LATERAL (VALUES {}) AS c ("column", published, evaluated)'
-                " WHERE c.published IS DISTINCT FROM c.evaluated"
-                " ORDER BY abs(c.evaluated / nullif(c.published, 0) - 1) DESC NULLS FIRST, s.name"
-            ).format(rows.table, pairs)
+                'SELECT name, "column", published, evaluated FROM ({}) AS c'
+                " ORDER BY abs(evaluated / nullif(published, 0) - 1) DESC NULLS FIRST, name"
+            ).format(_changes(rows))
         ).fetchall()
 
 
-def publish(connection: psycopg.Connection, rows: StagedRows, now: datetime) -> Published:
-    """Publish the staged results of tests that still stand as they were evaluated; implausible ones stay behind.
+def _changes(rows: StagedRows) -> sql.Composed:
+    pairs = sql.SQL(", ").join(
+        sql.SQL("({}, p.{}, s.{})").format(sql.Literal(column), *(sql.Identifier(column),) * 2) for column in _COLUMNS
+    )
+    return sql.SQL(
+        'SELECT s.name, v."column", v.published, v.evaluated FROM {} AS s JOIN LATERAL (SELECT * FROM'
+        " meva.simulation_result AS r WHERE r.test_id = s.test_id AND r.content_sha256 = s.content_sha256"
+        " ORDER BY r.created_at DESC, r.sim_id DESC LIMIT 1) AS p ON true"
+        ' CROSS JOIN LATERAL (VALUES {}) AS v ("column", published, evaluated)'
+        " WHERE v.published IS DISTINCT FROM v.evaluated"
+    ).format(rows.table, pairs)
 
-    A result of the same test, content and evaluator is replaced only where it differs.
+
+def publish(connection: psycopg.Connection, rows: StagedRows, now: datetime, *, is_replacing: bool) -> Published:
+    """Publish the staged results of tests that still stand as they were evaluated.
+
+    Unless the run is replacing, a test whose published numbers would change keeps them. A result of the same test,
+    content and evaluator is written only where it differs.
     """
     names = sql.SQL(", ").join(map(sql.Identifier, (*_COLUMNS, "results")))
     excluded = sql.SQL(", ").join(sql.SQL("EXCLUDED.{}").format(sql.Identifier(n)) for n in (*_COLUMNS, "results"))
@@ -257,7 +276,8 @@ def publish(connection: psycopg.Connection, rows: StagedRows, now: datetime) -> 
         sql.SQL(
             "WITH written AS (INSERT INTO meva.simulation_result AS r (test_id, version, content_sha256, evaluator,"
             " created_at, {names}) SELECT s.test_id, s.version, s.content_sha256, s.evaluator, %(now)s, {given}"
-            " FROM {table} AS s JOIN meva.tensile_test AS t USING (test_id, content_sha256) WHERE s.broken_rules = ''"
+            " FROM {table} AS s JOIN meva.tensile_test AS t USING (test_id, content_sha256) WHERE %(is_replacing)s"
+            " OR NOT EXISTS (SELECT FROM ({changed}) AS c WHERE c.name = s.name)"
             " ON CONFLICT (test_id, content_sha256, evaluator) DO UPDATE SET ({names}) = ROW({excluded}),"
             " created_at = %(now)s WHERE ({current}) IS DISTINCT FROM ({excluded})"
             " RETURNING r.xmax = 0 AS is_new) SELECT count(*) FILTER (WHERE is_new),"
@@ -266,10 +286,37 @@ def publish(connection: psycopg.Connection, rows: StagedRows, now: datetime) -> 
             names=names,
             given=sql.SQL(", ").join(sql.Identifier("s", n) for n in (*_COLUMNS, "results")),
             table=rows.table,
+            changed=_changes(rows),
             excluded=excluded,
             current=sql.SQL(", ").join(sql.Identifier("r", n) for n in (*_COLUMNS, "results")),
         ),
-        {"now": now},
+        {"now": now, "is_replacing": is_replacing},
     ).fetchone()
     failpoints.reach(Point.RESULTS_WRITTEN)
     return Published(*found) if found else Published(0, 0)
+
+
+def shown(connection: psycopg.Connection, test_ids: Sequence[int], *, limit: int) -> list[dict[str, Any]]:
+    """Return the newest published results of some tests as people read them, rounded as ISO 6892-1 rounds."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT t.name, r.results FROM meva.tensile_test AS t JOIN LATERAL (SELECT results FROM"
+            " meva.simulation_result AS r WHERE r.test_id = t.test_id AND r.content_sha256 = t.content_sha256"
+            " ORDER BY r.created_at DESC, r.sim_id DESC LIMIT 1) AS r ON true WHERE t.test_id = ANY(%s)"
+            " ORDER BY t.name LIMIT %s",
+            [list(test_ids), limit],
+        ).fetchall()
+    return [{"test": row["name"], **_shown(documents.results(row["results"]))} for row in rows]
+
+
+def _shown(results: Mapping[Symbol, Value | Withheld]) -> dict[str, str]:
+    cells = {}
+    for symbol in (Symbol.MODULUS, Symbol.RP02, Symbol.REH, Symbol.RM, Symbol.AG, Symbol.A, Symbol.Z):
+        result = results[symbol]
+        if isinstance(result, Withheld):
+            cells[str(symbol)] = "–"
+            continue
+        rounded = rounding.shown(result, Rounding.ISO_6892)
+        cells[str(symbol)] = f"{rounded.text} {rounded.unit}"
+    reasons = {result.reason for result in results.values() if isinstance(result, Withheld)}
+    return {**cells, "withheld because": "; ".join(sorted(reasons))}

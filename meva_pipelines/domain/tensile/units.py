@@ -115,7 +115,7 @@ _EXACT: Mapping[str, Unit] = dict(
         ("degF", Unit(Dimension.TEMPERATURE, 5 / 9, -160 / 9)),
     ]
 )
-_CAPITALS_MATTER = {"mn", "msi", "mpsi"}
+_CAPITALS_MATTER = {"mn", "nm", "msi", "mpsi"}
 _ANY_CASE = {word.casefold(): unit for word, unit in _EXACT.items() if word.casefold() not in _CAPITALS_MATTER}
 _LOST_SQUARE = re.compile(r"(?<=[cm]m)(?:�|\?|Â²)$")
 

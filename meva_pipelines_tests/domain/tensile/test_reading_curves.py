@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from meva_pipelines.domain.failures import Unusable
 from meva_pipelines.domain.tensile import columns, headings, repair, sidecar, tables
 from meva_pipelines.domain.tensile.columns import Selection
-from meva_pipelines.domain.tensile.recording import DisplacementSource, Quantity, Series
+from meva_pipelines.domain.tensile.recording import Curve, DisplacementSource, Quantity, Repairs, Series
 from meva_pipelines.domain.tensile.sidecar import ColumnChoice
 
 COUNT = 200
@@ -46,6 +46,13 @@ def broken(rule: str, given_selection: Selection, zero_band_n: float | None = No
         repair.repaired(given_selection, first_row=10, zero_band_n=zero_band_n)
     assert error.value.rule == rule
     return error.value
+
+
+def repaired_or_rule(given_selection: Selection) -> tuple[Curve, Repairs] | str:
+    try:
+        return repair.repaired(given_selection, first_row=1)
+    except Unusable as error:
+        return error.rule
 
 
 def test_a_standard_travel_is_the_extensometers_when_a_gauge_length_is_set() -> None:
@@ -184,11 +191,12 @@ def test_positions_become_displacements_and_time_begins_at_zero() -> None:
 def test_rows_read_are_points_and_counted_rows(load: Series, data: st.DataObject) -> None:
     steps = data.draw(arrays.arrays(np.float64, len(load), elements=st.sampled_from([0.0, 0.0, 0.5, 1.0, 2.0])))
     way, time = np.cumsum(steps), np.cumsum(steps)
-    try:
-        curve, repairs = repair.repaired(selection(load, way, time if data.draw(st.booleans()) else None), first_row=1)
-    except Unusable as error:
-        assert error.rule in {"at_least_two_points", "load_is_tensile", "load_is_not_negative", "time_increases"}
+    is_timed = data.draw(st.booleans())
+    outcome = repaired_or_rule(selection(load, way, time if is_timed else None))
+    if isinstance(outcome, str):
+        assert outcome in {"at_least_two_points", "load_is_tensile", "load_is_not_negative", "time_increases"}
         return
+    curve, repairs = outcome
     counted = repairs.rows_blank + repairs.rows_repeated + repairs.rows_after_break
     assert repairs.rows_read == len(load) == len(curve.load_n) + counted
     assert curve.load_n.min() >= 0

@@ -1,0 +1,163 @@
+"""Simulations beside firings: which pairs wait, their curves, and their rows on the way into `mgg.pt_comparisons`.
+
+What a comparison is stands in `domain/pressure`; nothing is measured here.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import psycopg
+from psycopg import sql
+
+from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.pressure import comparison
+from meva_pipelines.domain.pressure.comparison import Alignment, Comparison, Measures, Metric
+from meva_pipelines.domain.pressure.figures import Figures
+from meva_pipelines.domain.pressure.trace import Trace
+from meva_pipelines.domain.simulation import curves
+from meva_pipelines.resources import simulation_series
+from meva_pipelines.resources.ledger import Attempt
+from meva_pipelines.resources.staged_rows import StagedRows
+from meva_pipelines.schema.mgg_records import PT_COMPARISONS
+
+COLUMN: Mapping[Metric, str] = {
+    metric: {
+        Metric.PEAK_PRESSURE_DIFF: "peak_pressure_diff",
+        Metric.PEAK_TIME_DIFF: "peak_time_diff",
+        Metric.RMSE: "rmse",
+    }.get(metric, metric.value)
+    for metric in Metric
+}
+"""The column of each measure: those of seed 004 have no unit in their name."""
+
+_GIVEN_BY_SERVER = ("id", "created_at")
+_COLUMNS = tuple(column for column in PT_COMPARISONS.columns if column.name not in _GIVEN_BY_SERVER)
+_NAMES = tuple(column.name for column in _COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A simulation and a firing that are to be compared, and who asked."""
+
+    simulation_id: int
+    test_result_id: int
+    user_id: int
+    notes: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fingerprinted:
+    """A curve as it is compared, and the fingerprint of what is stored of it."""
+
+    trace: Trace
+    sha256: str
+
+
+def rows_of(attempt: Attempt) -> StagedRows:
+    """Return the staging table of an attempt: one row per pair and alignment."""
+    return StagedRows(attempt, "mggcomparisons", _COLUMNS)
+
+
+def waiting(connection: psycopg.Connection, *, limit: int) -> list[Pair]:
+    """Return the pairs of one work order that were not compared by this method, the newest firings first.
+
+    Only results that count, and whose series lie in the hot tables.
+    """
+    rows = connection.execute(
+        "SELECT s.id, t.id, t.user_id FROM mgg.test_results AS t JOIN mgg.forward_simulations AS s USING (work_order_id)"
+        " WHERE t.is_current AND s.is_current AND s.status = 'completed'"
+        " AND NOT EXISTS (SELECT FROM mgg.pt_comparisons AS c WHERE (c.simulation_id, c.test_result_id) = (s.id, t.id)"
+        " AND c.method_version = %s)"
+        " AND EXISTS (SELECT FROM mgg.test_time_series AS p WHERE (p.test_result_id, p.test_date) = (t.id, t.test_date))"
+        " AND EXISTS (SELECT FROM mgg.simulation_time_series AS p"
+        " WHERE (p.simulation_id, p.created_at) = (s.id, s.created_at))"
+        " ORDER BY t.test_date DESC, t.id, s.id LIMIT %s",
+        [comparison.METHOD_VERSION, limit],
+    ).fetchall()
+    return [Pair(*row) for row in rows]
+
+
+class Curves:
+    """Curves from the hot tables; the last ones that were asked for are kept, because pairs share them."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        """Read on a connection."""
+        self._connection = connection
+        self.simulated = lru_cache(maxsize=64)(self._simulated)
+        self.measured = lru_cache(maxsize=64)(self._measured)
+
+    def _simulated(self, simulation_id: int) -> Fingerprinted:
+        curve = simulation_series.simulated(self._connection, simulation_id)
+        if curve is None:
+            raise Refused(f"simulation {simulation_id} has no series in the hot table: bring it back from the archive")
+        return Fingerprinted(curve.trace(), curve.sha256)
+
+    def _measured(self, test_result_id: int) -> Fingerprinted:
+        several = simulation_series.measured(self._connection, test_result_id)
+        if not several:
+            raise Refused(f"firing {test_result_id} has no series in the hot table: bring it back from the archive")
+        return Fingerprinted(curves.mean(several), curves.together(several))
+
+
+def compared(found: Curves, pairs: Iterable[Pair]) -> Iterator[tuple[object, ...]]:
+    """Compare pairs and yield two rows for each, in the order of the staging table's columns.
+
+    Raises:
+        Refused: a series is not in the hot tables.
+    """
+    for pair in pairs:
+        simulated, measured = found.simulated(pair.simulation_id), found.measured(pair.test_result_id)
+        result = comparison.compare(simulated.trace, measured.trace)
+        for alignment in Alignment:
+            values = {
+                "user_id": pair.user_id,
+                "simulation_id": pair.simulation_id,
+                "test_result_id": pair.test_result_id,
+                "notes": pair.notes,
+                "simulation_sha256": simulated.sha256,
+                "test_sha256": measured.sha256,
+                **_values(result, alignment),
+            }
+            yield tuple(values.get(name) for name in _NAMES)
+
+
+def _values(result: Comparison, alignment: Alignment) -> dict[str, object]:
+    measures = result.under(alignment)
+    common: dict[str, object] = {
+        "alignment": alignment.value,
+        "method_version": result.method_version,
+        "is_comparable": isinstance(measures, Measures),
+        "figures": {"simulation": _figures(result.simulation), "test": _figures(result.test)},
+    }
+    if not isinstance(measures, Measures):
+        return {**common, "reason": measures, "withheld": {}}
+    return {
+        **common,
+        "shift_ms": measures.overlap.shift_ms,
+        "late_ms": measures.late_ms,
+        "overlap_ratio": measures.overlap.ratio,
+        "start_ms": measures.overlap.start_ms,
+        "end_ms": measures.overlap.end_ms,
+        "points": measures.points,
+        "warping_points": measures.warping_points,
+        "iso18571_grade": measures.grade,
+        "withheld": {metric.value: reason for metric, reason in measures.withheld.items()},
+        **{COLUMN[metric]: value for metric, value in measures.values.items()},
+    }
+
+
+def _figures(figures: Figures) -> dict[str, float]:
+    return {figure.value: value for figure, value in figures.values.items()}
+
+
+def publish(connection: psycopg.Connection, rows: StagedRows) -> int:
+    """Insert the staged comparisons that are not there yet, in the publishing transaction; returns how many."""
+    names = sql.SQL(", ").join(map(sql.Identifier, _NAMES))
+    return connection.execute(
+        sql.SQL(
+            "INSERT INTO mgg.pt_comparisons ({names}) SELECT {names} FROM {staged}"
+            " ORDER BY test_result_id, simulation_id, alignment DESC"
+            " ON CONFLICT (simulation_id, test_result_id, alignment, method_version) DO NOTHING"
+        ).format(names=names, staged=rows.table)
+    ).rowcount
