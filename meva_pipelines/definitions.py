@@ -6,8 +6,19 @@ from pathlib import Path
 
 import dagster as dg
 
-from meva_pipelines.assets import aed, aed_exports, aed_raw, aed_reference, aed_replayed, aed_staged, ops
-from meva_pipelines.automation import alerts, jobs, landing_sensors, schedules, sensors
+from meva_pipelines.assets import (
+    aed,
+    aed_exports,
+    aed_raw,
+    aed_reference,
+    aed_replayed,
+    aed_staged,
+    ops,
+    tensile,
+    tensile_results,
+    tensile_uploads,
+)
+from meva_pipelines.automation import alerts, jobs, landing_sensors, schedules, sensors, tensile_jobs
 from meva_pipelines.checks import gates, operations, reconciliation
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.alerts import Webhook
@@ -17,6 +28,18 @@ from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 
+_ASSETS = (
+    aed_raw,
+    aed_exports,
+    aed_replayed,
+    aed_staged,
+    aed,
+    aed_reference,
+    tensile_uploads,
+    tensile,
+    tensile_results,
+    ops,
+)
 PUBLIC_API = "https://apis.data.go.kr/B552657/AEDInfoInqireService"
 
 
@@ -26,11 +49,9 @@ def assemble(resources: Mapping[str, object]) -> dg.Definitions:
     Runs keep their steps in one process: a killed run then leaves no step behind that goes on writing.
     """
     return dg.Definitions(
-        assets=[
-            *dg.load_assets_from_modules([aed_raw, aed_exports, aed_replayed, aed_staged, aed, aed_reference, ops])
-        ],
+        assets=[*dg.load_assets_from_modules(_ASSETS)],
         asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations])],
-        jobs=[*jobs.JOBS, *alerts.JOBS],
+        jobs=[*jobs.JOBS, *tensile_jobs.JOBS, *alerts.JOBS],
         schedules=schedules.SCHEDULES,
         sensors=[*sensors.SENSORS, *landing_sensors.SENSORS],
         resources=resources,

@@ -94,7 +94,7 @@ def uploads(
     store: ObjectStore,
     postgres: Postgres,
     judge: Judge,
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Files of testing machines with what was understood of them, staged and judged; the rest waits in quarantine.
 
     Whatever arrived is kept byte for byte before anything is read, so that a run that dies is taken up again.
@@ -124,7 +124,7 @@ def uploads(
     for sighting in sightings:
         context.log.info(f"{sighting.name}: {sighting.fate}; {sighting.told}")
     counts = {**figures, "quarantined_tests": quarantined, "replayed_uploads": replayed}
-    return _result(attempt, sightings, report, counts)
+    yield _result(attempt, sightings, report, counts)
 
 
 def _names(landing: Landing, asked: Sequence[str]) -> list[str]:

@@ -1,14 +1,17 @@
-"""When files are taken from the landing zone: as soon as everything in the folder has settled."""
+"""When files are taken from the landing zone: once they have settled, as many at a time as a run can hold."""
 
 import hashlib
 from collections.abc import Sequence
 
 import dagster as dg
 
-from meva_pipelines.assets import aed, aed_exports
-from meva_pipelines.automation import jobs
+from meva_pipelines.assets import aed, aed_exports, tensile
+from meva_pipelines.automation import jobs, tensile_jobs
 from meva_pipelines.domain.failures import Refused
-from meva_pipelines.resources.landing import Arrival, Landing
+from meva_pipelines.resources import landing_ledger, ledger, tensile_desk, tensile_intake
+from meva_pipelines.resources.landing import Landing
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
 
 FILES_PER_TICK = 40
 """Most files that one run takes: the portal has 17 exports, one per sido."""
@@ -52,15 +55,59 @@ def aed_exports_landed(context: dg.SensorEvaluationContext, landing: Landing) ->
     if day is None:
         raise Refused("no Korean day has ended since the first partition: the clock of this machine is wrong")
     return dg.RunRequest(
-        run_key=f"{day}/{_digest(chosen)}",
+        run_key=f"{day}/{_digest([arrival.identity for arrival in chosen])}",
         partition_key=day,
         run_config={"ops": {"aed__export_files": {"config": {"files": [arrival.name for arrival in chosen]}}}},
         tags={"meva/files": str(len(chosen))},
     )
 
 
-def _digest(arrivals: Sequence[Arrival]) -> str:
-    return hashlib.sha256("\n".join(arrival.identity for arrival in arrivals).encode()).hexdigest()[:16]
+@dg.sensor(
+    job=tensile_jobs.tensile_intake,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes files of testing machines from the landing zone, oldest first, and uploads of runs that died.",
+)
+def tensile_files_landed(
+    context: dg.SensorEvaluationContext, landing: Landing, postgres: Postgres
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run for the oldest files that have settled.
+
+    A file that still changes holds nobody else up. The run key changes with the hour: files of a run that failed are
+    tried again then. That nothing is published twice is seen to by the ledger.
+    """
+    arrivals = landing.arrived(tensile_desk.FOLDER)
+    place = landing.place(tensile_desk.FOLDER)
+    still = f"; still changing: {_listed(arrivals.changing)}" if arrivals.changing else ""
+    still += f"; left alone: {_listed(arrivals.ignored)}" if arrivals.ignored else ""
+    if busy := context.instance.get_runs(
+        dg.RunsFilter(job_name=tensile_jobs.tensile_intake.name, statuses=_UNDER_WAY), limit=1
+    ):
+        return dg.SkipReason(f"run {busy[0].run_id[:8]} is taking files; {len(arrivals.settled)} lie in {place}")
+    with postgres.connect(Role.READER, work="look for uploads") as connection:
+        unfinished = landing_ledger.unfinished(
+            connection, files=tensile_intake.FILES, source=tensile.SOURCE, limit=tensile_desk.FILES_PER_RUN
+        )
+        now = ledger.now(connection)
+    chosen = arrivals.settled[: tensile_desk.FILES_PER_RUN]
+    if not chosen and not unfinished:
+        return dg.SkipReason(f"no file of a testing machine lies in {place}{still}")
+    names = [arrival.name for arrival in chosen]
+    identity = _digest([*(arrival.identity for arrival in chosen), *(entry.fetch_id for entry in unfinished)])
+    context.log.info(
+        f"{len(chosen)} of {len(arrivals.settled)} files that have settled, {len(unfinished)} uploads of runs that "
+        f"did not end{still}"
+    )
+    return dg.RunRequest(
+        run_key=f"{now.astimezone(ledger.SEOUL):%Y-%m-%dT%H}/{identity}",
+        partition_key=f"{now.astimezone(ledger.SEOUL):%Y-%m-%d}",
+        run_config={"ops": {"tensile__uploads": {"config": {"files": names}}}},
+        tags={"meva/files": str(len(chosen)), "meva/unfinished": str(len(unfinished))},
+    )
+
+
+def _digest(identities: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(identities).encode()).hexdigest()[:16]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -68,4 +115,4 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-SENSORS = (aed_exports_landed,)
+SENSORS = (aed_exports_landed, tensile_files_landed)

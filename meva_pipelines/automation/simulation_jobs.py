@@ -1,27 +1,127 @@
-"""What can be started for simulations and firings: intake, comparisons, activation, takeover."""
+"""What can be started for simulations and firings: intake, comparisons, activation of a model."""
 
 import dagster as dg
+import psycopg
+from pydantic import Field
 
-from meva_pipelines.assets import simulation, tables
+from meva_pipelines.assets import simulation, simulation_comparisons, tables
 from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS, Flow
+from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
+from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
+from meva_pipelines.domain.failures import Refused
+from meva_pipelines.quality.verdicts import Judge
+from meva_pipelines.resources import ledger, simulation_scorecard, simulation_totals
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.simulation_comparisons import Pair
+from meva_pipelines.resources.simulation_scorecard import Version
+from meva_pipelines.schema.roles import Role
 
 
 def _intake(flow: Flow) -> dg.AssetSelection:
-    return dg.AssetSelection.assets(flow.uploads, *map(tables.key, flow.published))
+    """Return a flow from its files to the scorecard: a new result is compared in the run that publishes it."""
+    return dg.AssetSelection.assets(flow.uploads, *map(tables.key, flow.published), PT_COMPARISONS, MODEL_SCORECARD)
 
 
 simulation_intake = dg.define_asset_job(
     "simulation_intake",
     selection=_intake(SIMULATIONS),
     partitions_def=simulation.DAYS,
-    description="Take results of simulations, model versions and registers from the landing zone and publish them.",
+    description="Publish results of simulations, model versions and registers from the landing zone; compare them.",
 )
 
 firing_intake = dg.define_asset_job(
     "firing_intake",
     selection=_intake(FIRINGS),
     partitions_def=simulation.DAYS,
-    description="Take firings with their workbooks from the landing zone and publish them.",
+    description="Publish firings from the landing zone; compare each with every simulation of its work order.",
 )
 
-JOBS = (simulation_intake, firing_intake)
+
+class PairConfig(dg.Config):
+    """Which curves are compared."""
+
+    simulation: str = Field(description="Name of the simulation; its current version is taken")
+    firing: str = Field(description="Name of the firing; its current version is taken")
+    username: str = Field(default="", description="Who asks; empty: whoever handed the firing in")
+    notes: str = Field(default="", description="Remarks that are kept with the comparison")
+
+
+@dg.op(pool=simulation.POOL)
+def compare_pair(context: dg.OpExecutionContext, config: PairConfig, postgres: Postgres, judge: Judge) -> None:
+    """Compare one simulation with one firing, whatever their work orders are."""
+    with postgres.connect(Role.WRITER, work="find pair") as connection:
+        pair = _pair(connection, config)
+    for result in simulation_comparisons.compare(postgres, judge, [pair], run_id=context.run.run_id):
+        context.log.info(f"{result.check_name}: {'passed' if result.passed else result.description}")
+
+
+def _pair(connection: psycopg.Connection, config: PairConfig) -> Pair:
+    row = connection.execute(
+        "SELECT (SELECT id FROM mgg.forward_simulations WHERE name = %s AND is_current AND status = 'completed'),"
+        " (SELECT id FROM mgg.test_results WHERE name = %s AND is_current),"
+        " coalesce((SELECT id FROM mgg.users WHERE username = %s),"
+        " (SELECT user_id FROM mgg.test_results WHERE name = %s AND is_current))",
+        [config.simulation, config.firing, config.username, config.firing],
+    ).fetchone()
+    if row is None or None in row:
+        raise Refused("there is no completed simulation or no firing of that name; look at both tables")
+    return Pair(*row, notes=config.notes or None)
+
+
+@dg.job(description="Compare any simulation with any firing, by their names.")
+def compare_curves() -> None:
+    """Compare one pair of curves."""
+    compare_pair()
+
+
+class ActivationConfig(dg.Config):
+    """Which version is to answer from now on."""
+
+    version: str = Field(description="Name of the model version")
+    approved_by: str = Field(
+        default="",
+        description="Who approves a version that the scorecard left undecided; what it refused stays refused",
+    )
+    dry_run: bool = Field(default=True, description="Only say what would become active; nothing is written")
+
+
+@dg.op(pool=simulation.POOL)
+def switch_model(context: dg.OpExecutionContext, config: ActivationConfig, postgres: Postgres) -> None:
+    """Let a forward model answer in place of the active one, if the scorecard of this moment allows it."""
+    with postgres.connect(Role.WRITER, work="activate model") as connection:
+        versions = simulation_scorecard.versions(connection)
+        version = _named(versions, config.version)
+        evaluation = simulation_scorecard.evaluate(connection, now=ledger.now(connection))
+        decision = evaluation.decisions.get(version.name)
+        baseline = evaluation.baseline(version)
+        if decision is None:
+            context.log.info(f"{version.name} is active already; nothing was changed")
+            return
+        context.log.info(f"{version.name}: {decision.verdict}; {'; '.join(decision.reasons[:5])}")
+        if config.dry_run:
+            context.log.info("dry run: nothing was written; activate with `dry_run: false`")
+            return
+        simulation_scorecard.write(connection, evaluation)
+        if config.approved_by and baseline is not None:
+            simulation_scorecard.approve(connection, version, baseline, approved_by=config.approved_by)
+        simulation_scorecard.activate(connection, version)
+        simulation_totals.log(
+            connection, log_type="admin", action="model activated", details=f"{version.name}: {decision.verdict}"
+        )
+
+
+def _named(versions: tuple[Version, ...], name: str) -> Version:
+    found = next((version for version in versions if version.name == name), None)
+    if found is None:
+        known = ", ".join(version.name for version in versions) or "none"
+        raise Refused(f"there is no forward model of that name; on record: {known}")
+    return found
+
+
+@dg.job(description="Let a model version answer, unless it is worse than the active one; a dry run by default.")
+def activate_model() -> None:
+    """Activate one model version."""
+    switch_model()
+
+
+JOBS = (simulation_intake, firing_intake, compare_curves, activate_model)

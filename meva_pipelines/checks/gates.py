@@ -3,14 +3,16 @@
 They report the stored verdicts and judge nothing themselves; the publishing transaction demands the same rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 import psycopg
 
-from meva_pipelines.assets import aed, tables, verdicts_shown
+from meva_pipelines.assets import aed, tables, tensile, verdicts_shown
 from meva_pipelines.quality.aed_suites import AED_SUITES
+from meva_pipelines.quality.expectations import Suite
+from meva_pipelines.quality.tensile_suites import TENSILE_SUITES
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
 
@@ -22,18 +24,33 @@ from meva_pipelines.schema.roles import Role
     ]
 )
 def staged_records_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetCheckResult]:
-    """Report the verdicts on the newest staged batch, expectation by expectation."""
+    """Report the verdicts on the newest staged batch of the registry, expectation by expectation."""
+    yield from _report(postgres, aed.SUBJECT, AED_SUITES)
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(suite.name, asset=tensile.UPLOADS, description=suite.meaning, blocking=True)
+        for suite in TENSILE_SUITES
+    ]
+)
+def staged_tests_pass_their_audit(postgres: Postgres) -> Iterator[dg.AssetCheckResult]:
+    """Report the verdicts on the newest staged batch of tensile tests, expectation by expectation."""
+    yield from _report(postgres, tensile.SUBJECT, TENSILE_SUITES)
+
+
+def _report(postgres: Postgres, subject: str, suites: Sequence[Suite]) -> Iterator[dg.AssetCheckResult]:
     with postgres.connect(Role.READER, work="report verdicts") as connection:
         said = {
             suite: (token, is_passed, results, duration_s)
             for suite, token, is_passed, results, duration_s in connection.execute(
                 "SELECT suite, token, is_passed, results, duration_s FROM ops.audit_verdicts WHERE token ="
                 " (SELECT max(token) FROM ops.audit_verdicts JOIN ops.sync_runs USING (token) WHERE subject = %s)",
-                [aed.SUBJECT],
+                [subject],
             )
         }
         explanation = _explanation(connection, max((token for token, *_ in said.values()), default=0))
-    for suite in AED_SUITES:
+    for suite in suites:
         if suite.name not in said:
             yield dg.AssetCheckResult(
                 check_name=suite.name,

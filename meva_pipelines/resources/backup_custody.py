@@ -194,7 +194,7 @@ def judge(connection: psycopg.Connection, shelf: Shelf, found: Inventory, *, now
     return Expiry(shelf.target.name, tuple(verdicts))
 
 
-def expire(postgres: Postgres, shelf: Shelf, *, policy: Policy, ceiling: int, approved_by: str) -> Expiry:
+def expire(postgres: Postgres, vault: Vault, shelf: Shelf, *, policy: Policy, ceiling: int, approved_by: str) -> Expiry:
     """Remove what may go from a target: planned in the deletion ledger, decided again under the lock, then done.
 
     Raises:
@@ -203,7 +203,7 @@ def expire(postgres: Postgres, shelf: Shelf, *, policy: Policy, ceiling: int, ap
     """
     with (
         backup_server.session(postgres.dsn(), work="expire backups") as lock,
-        backup_server.exclusively(lock),
+        backup_server.exclusively(lock, patience_s=vault.patience_s),
     ):
         found = shelf.inventory()
         with postgres.connect(Role.WRITER, work="plan expiry") as connection:

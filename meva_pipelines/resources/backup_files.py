@@ -102,6 +102,11 @@ def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) 
         return backup
 
 
+def has_parent(vault: Vault) -> bool:
+    """Whether there is a backup of files that an increment can be made on."""
+    return _newest(vault) is not None
+
+
 def index(shelf: Shelf, backup: Backup) -> dict[str, Member]:
     """Return every file of a backup by its source and name.
 

@@ -4,6 +4,7 @@ Everything here speaks SQL as the user of the warehouse's address, because repli
 the roles that pieces of work take.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from meva_pipelines.domain.failures import Refused, Unavailable
 
 SLOT = "meva_backup"
 _CONNECT_TIMEOUT_S = 10
+_POLL_S = 0.2
 _FACTS = """
 SELECT current_setting('server_version_num')::int AS version, %(tools)s::int AS tools,
   (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_replicate,
@@ -71,20 +73,27 @@ def session(dsn: str, *, work: str) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def exclusively(connection: psycopg.Connection) -> Iterator[None]:
+def exclusively(connection: psycopg.Connection, *, patience_s: float) -> Iterator[None]:
     """Hold the lock of backups for as long as the connection lives: one is taken or expired at a time.
 
     Raises:
-        Unavailable: another process holds it.
+        Unavailable: another process has held it for `patience_s` seconds.
     """
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended('meva.backup', 0))").fetchone()
-    if row is None or not row[0]:
-        raise Unavailable("another backup or expiry is under way on this server; it goes on, this one did nothing")
+    deadline = time.monotonic() + patience_s
+    while not _is_locked(connection):
+        if time.monotonic() > deadline:
+            raise Unavailable("another backup or expiry is under way on this server; it goes on, this one did nothing")
+        time.sleep(_POLL_S)
     try:
         yield
     finally:
         if not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(hashtextextended('meva.backup', 0))")
+
+
+def _is_locked(connection: psycopg.Connection) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended('meva.backup', 0))").fetchone()
+    return row is not None and bool(row[0])
 
 
 def facts(connection: psycopg.Connection, *, tools: int) -> ServerFacts:

@@ -54,6 +54,8 @@ class Vault(dg.ConfigurableResource["Vault"]):
     home: str = Field(description="State folder: what was fetched and is not on a target yet; restores under way")
     sources: str = Field(default="", description="Folders of file backups: name=file:///… separated by commas")
 
+    patience_s: float = Field(default=600.0, ge=0, description="Seconds that a backup waits for another to end")
+
     def shelves(self) -> tuple[Shelf, ...]:
         """Return the targets in order of preference.
 
@@ -141,7 +143,7 @@ def taking(
     """
     with (
         backup_server.session(postgres.dsn(), work="backup lock") as connection,
-        backup_server.exclusively(connection),
+        backup_server.exclusively(connection, patience_s=vault.patience_s),
     ):
         shelves = vault.shelves()
         shelf = backup_shelves.first_reachable(shelves, lambda shelf: _has_room(shelf, data_bytes))

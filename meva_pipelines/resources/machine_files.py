@@ -274,7 +274,7 @@ def _merged(table: Table, stated: Sidecar) -> Sidecar:
 
 
 def _values(known: _Understanding, table: Table, part: _Part, found: Sequence[Heading]) -> Mapping[int, Series]:
-    wanted = [each.position for each in found if each.kind is not None]
+    wanted = [each.position for each in found if each.kind not in {None, Kind.STRESS}]
     start = part.columns.start
     read = table.read([start + position for position in wanted], known.limits) if wanted else {}
     return {position: read[start + position] for position in wanted}

@@ -65,11 +65,13 @@ def waiting(connection: psycopg.Connection, *, limit: int) -> list[Pair]:
     Only results that count, and whose series lie in the hot tables.
     """
     rows = connection.execute(
-        "SELECT s.id, t.id, t.user_id FROM mgg.test_results AS t JOIN mgg.forward_simulations AS s USING (work_order_id)"
+        "SELECT s.id, t.id, t.user_id FROM mgg.test_results AS t"
+        " JOIN mgg.forward_simulations AS s USING (work_order_id)"
         " WHERE t.is_current AND s.is_current AND s.status = 'completed'"
         " AND NOT EXISTS (SELECT FROM mgg.pt_comparisons AS c WHERE (c.simulation_id, c.test_result_id) = (s.id, t.id)"
         " AND c.method_version = %s)"
-        " AND EXISTS (SELECT FROM mgg.test_time_series AS p WHERE (p.test_result_id, p.test_date) = (t.id, t.test_date))"
+        " AND EXISTS (SELECT FROM mgg.test_time_series AS p"
+        " WHERE (p.test_result_id, p.test_date) = (t.id, t.test_date))"
         " AND EXISTS (SELECT FROM mgg.simulation_time_series AS p"
         " WHERE (p.simulation_id, p.created_at) = (s.id, s.created_at))"
         " ORDER BY t.test_date DESC, t.id, s.id LIMIT %s",
@@ -141,7 +143,7 @@ def _values(result: Comparison, alignment: Alignment) -> dict[str, object]:
         "end_ms": measures.overlap.end_ms,
         "points": measures.points,
         "warping_points": measures.warping_points,
-        "iso18571_grade": measures.grade,
+        "iso18571_grade": None if measures.grade is None else measures.grade.value,
         "withheld": {metric.value: reason for metric, reason in measures.withheld.items()},
         **{COLUMN[metric]: value for metric, value in measures.values.items()},
     }

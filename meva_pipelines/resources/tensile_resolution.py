@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 
-from meva_pipelines.domain import guards
 from meva_pipelines.domain.tensile.versions import Resolution
 from meva_pipelines.resources import failpoints, ledger, tensile_contents, tensile_disputes, tensile_moves
 from meva_pipelines.resources.failpoints import Point
@@ -78,7 +77,7 @@ class Undone:
 def roll_back(transaction: Transaction, target: int) -> Undone:
     """Undo a published run, leaving everything by which the rollback itself can be undone.
 
-    `target` must be one of `undoable_runs`. Contents that it brought are withdrawn, those that it withdrew come back,
+    `target` must be one of `guards.undoable`. Contents that it brought are withdrawn, those that it withdrew come back,
     and decisions that it carried out are open again.
     """
     connection = transaction.connection
@@ -138,16 +137,6 @@ SELECT name FROM meva.tensile_test WHERE token = %(target)s
 UNION SELECT name FROM meva.tensile_test_history WHERE token = %(target)s OR moved_token = %(target)s
 UNION SELECT name FROM meva.data_conflict_log WHERE opened_token = %(target)s OR resolved_token = %(target)s
 """
-
-
-def undoable_runs(connection: psycopg.Connection, *, subject: str, source: str) -> frozenset[int]:
-    """Return the tokens of the published runs that may be rolled back now."""
-    runs = connection.execute(
-        "SELECT token, target_token FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
-        " ORDER BY token",
-        [subject, source],
-    ).fetchall()
-    return guards.undoable(dict(runs))
 
 
 def table_digest(connection: psycopg.Connection) -> str:

@@ -104,7 +104,7 @@ class Published:
 
 
 def waiting(connection: psycopg.Connection, *, evaluator: str, first: str, last: str, again: bool) -> list[Test]:
-    """Return the tests received from the first to the last of some Korean days that wait for this evaluator.
+    """Return the tests that the first to the last of some Korean days brought and that wait for this evaluator.
 
     Those that it has evaluated as they stand are among them only with `again`.
     """
@@ -115,7 +115,7 @@ def waiting(connection: psycopg.Connection, *, evaluator: str, first: str, last:
                 " t.has_time, t.shape, t.condition, t.started_at, m.name AS material, tm.name AS machine, {}"
                 " FROM meva.tensile_test AS t LEFT JOIN meva.material AS m USING (material_id)"
                 " LEFT JOIN meva.testing_machine AS tm USING (machine_id)"
-                " WHERE (t.received_at AT TIME ZONE 'Asia/Seoul')::date BETWEEN %(first)s AND %(last)s"
+                " JOIN ops.sync_runs AS run USING (token) WHERE run.day BETWEEN %(first)s AND %(last)s"
                 " AND (%(again)s OR NOT EXISTS (SELECT FROM meva.simulation_result AS r WHERE r.test_id = t.test_id"
                 " AND r.content_sha256 = t.content_sha256 AND r.evaluator = %(evaluator)s))"
                 " ORDER BY t.test_id"

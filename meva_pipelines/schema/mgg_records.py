@@ -102,6 +102,21 @@ PT_COMPARISONS = Table(
     comment="Simulations beside firings; differences are simulation − firing",
 )
 
+REPEAT_COMPARISONS = Table(
+    "repeat_comparisons",
+    METADATA,
+    Column("test_result_id", BigInteger, ForeignKey("mgg.test_results.id"), primary_key=True, comment="Firing"),
+    Column(
+        "repeat_id", BigInteger, ForeignKey("mgg.test_results.id"), primary_key=True, comment="Later firing, reference"
+    ),
+    Column("method_version", String(20), primary_key=True, comment="Version of the method"),
+    Column("measures", JSONB, nullable=False, comment="Measures without alignment, named with their units"),
+    created_at("Compared"),
+    CheckConstraint("test_result_id < repeat_id", name="once"),
+    schema="mgg",
+    comment="Firings of one recipe beside each other: the yardstick of every scorecard",
+)
+
 MODEL_SCORECARD = Table(
     "model_scorecard",
     METADATA,

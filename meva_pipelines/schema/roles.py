@@ -113,6 +113,7 @@ GRANTS: Mapping[Table, Grant] = {
     mgg_curves.SIMULATION_TIME_SERIES: Grant(APPEND, archiver=REMOVE | APPEND),
     mgg_curves.TEST_TIME_SERIES: Grant(APPEND, archiver=REMOVE | APPEND),
     mgg_records.PT_COMPARISONS: Grant(APPEND),
+    mgg_records.REPEAT_COMPARISONS: Grant(APPEND),
     mgg_records.MODEL_SCORECARD: Grant(APPEND),
     mgg_records.MODEL_DECISIONS: Grant(APPEND),
     mgg_records.OPERATION_LOGS: Grant(

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -77,11 +77,11 @@ RESULTS = [
 
 
 @pytest.mark.parametrize("write", [book, old_book])
-def test_sheets_of_values_and_results_in_either_form(write: type[object]) -> None:
+def test_sheets_of_values_and_results_in_either_form(write: Callable[[Mapping[str, Rows]], bytes]) -> None:
     content = write(
         {"Parameters": [("Material", "tin"), ("Operator", "x")], "Results A1": RESULTS, "Values A1": ENGLISH}
     )
-    recording = read_one(content)  # type: ignore[arg-type]  # both writers give bytes
+    recording = read_one(content)
     same_curve(recording)
     specimen = recording.specimen
     assert recording.detection.dialect == "testXpert workbook"

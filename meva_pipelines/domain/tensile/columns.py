@@ -114,7 +114,8 @@ def select(found: Sequence[Heading], values: Mapping[int, Series], *, gauge_leng
 
     Args:
         found: the headings of the table.
-        values: by position, the columns that headings give a kind, as written, shape (rows,), NaN for blanks.
+        values: by position, the columns that headings give a kind (a stress is not needed), as written, shape (rows,),
+            NaN for blanks.
         gauge_length_mm: L0 where header or sidecar give it.
 
     Raises:
@@ -134,6 +135,12 @@ def select(found: Sequence[Heading], values: Mapping[int, Series], *, gauge_leng
         choice.warnings.append(f"no column in mm: displacement = strain · L0 ({gauge_length_mm:g} mm)")
         length = strain * gauge_length_mm
         displaced = _Displaced(length, DisplacementSource.EXTENSOMETER, is_position=False, crosshead=None)
+    if displaced is None and strain is not None:
+        raise Unusable(
+            "the table has a strain and no displacement: state `gauge_length_mm` in the sidecar",
+            rule="displacement_is_found",
+            field="displacement",
+        )
     if displaced is None:
         raise missing("displacement", found)
     return Selection(

@@ -119,7 +119,7 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect(
         "upload CSV",
         _TEXT,
-        _marks(rf"^(?:#[^\n]*\n)*\W*{_UPLOAD_NAMES}(?:_\w+)?(?:\t{_UPLOAD_NAMES}(?:_\w+)?)+\W*$"),
+        _marks(rf"^(?:#[^\n]*\n)*\W*{_UPLOAD_NAMES}(?:_\w+)?(?:\t{_UPLOAD_NAMES}(?:_\w+)?)+\n[-+.\d]"),
         is_upload=True,
         schema=UPLOADED,
     ),

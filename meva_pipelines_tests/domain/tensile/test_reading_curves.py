@@ -15,9 +15,9 @@ from meva_pipelines.domain.tensile.recording import Curve, DisplacementSource, Q
 from meva_pipelines.domain.tensile.sidecar import ColumnChoice
 
 COUNT = 200
-WAY = np.linspace(0.0, 10.0, COUNT)
-LOAD = 5_000.0 * np.tanh(WAY) + 10.0 * WAY
-TIME = np.arange(COUNT) * 0.1
+WAY: Series = np.linspace(0.0, 10.0, COUNT)
+LOAD: Series = 5_000.0 * np.tanh(WAY) + 10.0 * WAY
+TIME: Series = np.linspace(0.0, 19.9, COUNT)
 
 
 def selection(load: Series = LOAD, way: Series = WAY, time: Series | None = TIME) -> Selection:
@@ -78,7 +78,7 @@ def test_a_plain_displacement_beside_the_machines_is_the_extensometers() -> None
     assert found.source is DisplacementSource.EXTENSOMETER
     alone = chosen(["Force (N)", "Displacement (mm)"], [LOAD, WAY])
     assert alone.source is DisplacementSource.CROSSHEAD
-    assert "crosshead" in alone.columns[1].why or "extensometer" in alone.columns[1].why
+    assert "no extensometer" in alone.columns[1].why
 
 
 def test_channels_of_zeros_are_no_candidates() -> None:
@@ -91,7 +91,7 @@ def test_channels_of_zeros_are_no_candidates() -> None:
 def test_a_strain_and_a_gauge_length_are_enough_for_a_displacement() -> None:
     found = chosen(["Force (N)", "Strain (%)"], [LOAD, WAY], gauge_length_mm=50.0)
     np.testing.assert_allclose(found.displacement, WAY * 0.5)
-    with pytest.raises(Unusable, match="no displacement was found"):
+    with pytest.raises(Unusable, match="gauge_length_mm"):
         chosen(["Force (N)", "Strain (%)"], [LOAD, WAY])
 
 
@@ -145,7 +145,8 @@ def test_of_rows_of_one_time_the_one_with_the_maximum_stays() -> None:
 def test_slow_unloading_is_no_break_but_ends_at_zero() -> None:
     load = np.concatenate([LOAD, np.linspace(LOAD[-1], -60.0, 400)[1:]])
     way = np.concatenate([WAY, np.full(399, 10.0)])
-    curve, repairs = repair.repaired(selection(load, way, np.arange(len(load)) * 1.0), first_row=1)
+    time: Series = np.linspace(0.0, 599.0, len(load))
+    curve, repairs = repair.repaired(selection(load, way, time), first_row=1)
     assert curve.load_n.min() >= 0
     assert repairs.rows_after_break == np.count_nonzero(load < 0)
 

@@ -1099,6 +1099,33 @@ def _create_tables() -> None:
         comment="Simulations beside firings; differences are simulation − firing",
     )
     op.create_table(
+        "repeat_comparisons",
+        sa.Column("test_result_id", sa.BigInteger(), nullable=False, comment="Firing"),
+        sa.Column("repeat_id", sa.BigInteger(), nullable=False, comment="Later firing, reference"),
+        sa.Column("method_version", sa.String(length=20), nullable=False, comment="Version of the method"),
+        sa.Column(
+            "measures",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="Measures without alignment, named with their units",
+        ),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+            comment="Compared",
+        ),
+        sa.CheckConstraint("test_result_id < repeat_id", name=op.f("repeat_comparisons_once_check")),
+        sa.ForeignKeyConstraint(["repeat_id"], ["mgg.test_results.id"], name=op.f("repeat_comparisons_repeat_id_fkey")),
+        sa.ForeignKeyConstraint(
+            ["test_result_id"], ["mgg.test_results.id"], name=op.f("repeat_comparisons_test_result_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("test_result_id", "repeat_id", "method_version", name=op.f("repeat_comparisons_pkey")),
+        schema="mgg",
+        comment="Firings of one recipe beside each other: the yardstick of every scorecard",
+    )
+    op.create_table(
         "simulation_time_series",
         sa.Column(
             "id",
@@ -1368,6 +1395,7 @@ def downgrade() -> None:
     op.drop_table("test_time_series", schema="mgg")
     op.drop_table("test_result_files", schema="mgg")
     op.drop_table("simulation_time_series", schema="mgg")
+    op.drop_table("repeat_comparisons", schema="mgg")
     op.drop_table("pt_comparisons", schema="mgg")
     op.drop_table("test_results", schema="mgg")
     op.drop_table("reverse_simulations", schema="mgg")

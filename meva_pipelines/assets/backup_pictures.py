@@ -1,0 +1,61 @@
+"""The picture of the backup report: when each backup was taken, how much it stores, how long it took."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from meva_pipelines.assets import pictures
+from meva_pipelines.domain.alerts import SEOUL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LANES = ("files", "logical", "wal", "physical incremental", "physical full")
+_COLOURS = {"completed": "#2a7f62", "corrupted": "#c0392b"}
+
+
+def chains(rows: Sequence[Mapping[str, Any]], *, now: datetime, proven_at: datetime | None) -> dg.MarkdownMetadataValue:
+    """Return the backups on a line of time, one lane per method, and their sizes and durations beside it."""
+
+    def draw(axes: "Sequence[Axes]") -> None:
+        _draw_lanes(axes[0], rows, now=now, proven_at=proven_at)
+        _draw_sizes(axes[1], rows)
+
+    return pictures.drawn("Backups by time, size and duration", draw, size=(11.0, 3.4), columns=2)
+
+
+def _lane(row: Mapping[str, Any]) -> int:
+    name = f"physical {row['extent']}" if row["method"] == "physical" else str(row["method"])
+    return _LANES.index(name)
+
+
+def _draw_lanes(axes: "Axes", rows: Sequence[Mapping[str, Any]], *, now: datetime, proven_at: datetime | None) -> None:
+    for row in rows:
+        hours = (row["created_at"] - now).total_seconds() / 3600
+        axes.plot([hours], [_lane(row)], "o", color=_COLOURS[row["status"]], markersize=7)
+    if proven_at is not None:
+        axes.axvline(
+            (proven_at - now).total_seconds() / 3600, color="#3465a4", linewidth=1, label="last proven restore"
+        )
+        axes.legend(loc="lower left", fontsize=8)
+    axes.set_yticks(range(len(_LANES)), _LANES)
+    axes.set_ylim(-0.6, len(_LANES) - 0.4)
+    axes.set_xlabel(f"hours before {now.astimezone(SEOUL):%Y-%m-%d %H:%M} KST")
+    axes.set_title("what can be brought back", fontsize=10)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _draw_sizes(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        seconds = max((row["completed_at"] - row["created_at"]).total_seconds(), 0.01)
+        stored_mb = max(row["compressed_size"] / 1e6, 0.001)
+        axes.plot([seconds], [stored_mb], "o", color=f"C{_lane(row)}", markersize=6)
+    if rows:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("MB stored")
+    axes.set_title("size and duration", fontsize=10)
+    axes.grid(alpha=0.3)

@@ -1,0 +1,206 @@
+"""Simulations beside firings: every new firing with every simulation of its work order, judged and published."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import numpy as np
+import psycopg
+from pydantic import Field
+
+from meva_pipelines.assets import derived, pictures, tables
+from meva_pipelines.assets.simulation import GROUP, POOL
+from meva_pipelines.quality.simulation_suites import COMPARISONS
+from meva_pipelines.quality.verdicts import Judge
+from meva_pipelines.resources import (
+    failpoints,
+    ledger,
+    publishing,
+    registry_staging,
+    simulation_comparisons,
+    simulation_series,
+    simulation_totals,
+)
+from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.ledger import Attempt, Mode
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.simulation_comparisons import Pair
+from meva_pipelines.schema import mgg_curves, mgg_records
+from meva_pipelines.schema.roles import Role
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PT_COMPARISONS = tables.key(mgg_records.PT_COMPARISONS)
+SUITES = (COMPARISONS,)
+SOURCE = "published curves"
+
+_SEOUL = ZoneInfo("Asia/Seoul")
+_POINTS_SHOWN = 400
+
+
+class ComparisonConfig(dg.Config):
+    """How much one run compares."""
+
+    most_pairs: int = Field(
+        default=5_000,
+        ge=1,
+        le=1_000_000,
+        description="Most pairs of one run, the newest firings first; a pair takes about a tenth of a second",
+    )
+
+
+@dg.asset(
+    key=PT_COMPARISONS,
+    description="Simulations beside firings: peak, time, RMSE, correlation, ISO/TS 18571 and more, raw and at ignition.",
+    deps=[tables.key(mgg_curves.SIMULATION_TIME_SERIES), tables.key(mgg_curves.TEST_TIME_SERIES)],
+    group_name=GROUP,
+    kinds={"postgres"},
+    owners=[tables.OWNER],
+    metadata={
+        "dagster/table_name": mgg_records.PT_COMPARISONS.fullname,
+        "dagster/column_schema": tables.column_schema(mgg_records.PT_COMPARISONS),
+    },
+    check_specs=derived.check_specs(SUITES, PT_COMPARISONS),
+    pool=POOL,
+)
+def pt_comparisons(
+    context: dg.AssetExecutionContext, config: ComparisonConfig, postgres: Postgres, judge: Judge
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Compare what was not compared yet, judge the figures and publish them in one transaction."""
+    with postgres.connect(Role.READER, work="look for pairs") as connection:
+        pairs = simulation_comparisons.waiting(connection, limit=config.most_pairs)
+    if pairs:
+        yield from compare(postgres, judge, pairs, run_id=context.run.run_id)
+    else:
+        yield from (
+            dg.AssetCheckResult(check_name=suite.name, passed=True, description="nothing new to compare")
+            for suite in SUITES
+        )
+    yield _result(postgres, len(pairs))
+
+
+def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: str) -> Iterator[dg.AssetCheckResult]:
+    """Compare pairs, judge and publish them; yields the verdicts.
+
+    Raises:
+        Rejected: the figures did not pass their audit; nothing was published.
+        Refused: a series is not in the hot tables.
+    """
+    attempt = _open(postgres, run_id)
+    rows = simulation_comparisons.rows_of(attempt)
+    with ledger.watch(postgres, attempt):
+        with (
+            postgres.connect(Role.WRITER, work=f"compare {attempt.token}") as connection,
+            postgres.connect(Role.READER, work="read curves") as reading,
+        ):
+            registry_staging.drop_abandoned(connection)
+            curves = simulation_comparisons.Curves(reading)
+            staged = rows.stage(connection, simulation_comparisons.compared(curves, pairs))
+            ledger.record(connection, attempt.token, received_rows=staged, quarantined_rows=0)
+        failpoints.reach(Point.SIMULATION_COMPARED)
+        yield from derived.judge_rows(postgres, judge, rows, SUITES, PT_COMPARISONS)
+        with publishing.publication(
+            postgres, attempt, digest=rows.digest, suites=tuple(suite.name for suite in SUITES)
+        ) as connection:
+            written = simulation_comparisons.publish(connection, rows)
+            ledger.record(connection, attempt.token, inserted_rows=written, unchanged_rows=staged - written)
+            simulation_totals.log(
+                connection,
+                log_type="comparison",
+                action="curves compared",
+                details=f"attempt {attempt.token}: {len(pairs)} pairs",
+            )
+    with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
+        rows.drop(connection)
+
+
+def _open(postgres: Postgres, run_id: str) -> Attempt:
+    with postgres.connect(Role.WRITER, work="open attempt") as connection:
+        return ledger.open_attempt(
+            connection,
+            subject=mgg_records.PT_COMPARISONS.fullname,
+            source=SOURCE,
+            mode=Mode.INCREMENTAL,
+            day=_today(connection),
+            dagster_run_id=run_id,
+        )
+
+
+def _today(connection: psycopg.Connection) -> date:
+    return ledger.now(connection).astimezone(_SEOUL).date()
+
+
+def _result(postgres: Postgres, pairs: int) -> dg.MaterializeResult[None]:
+    with postgres.connect(Role.READER, work="report comparisons") as connection:
+        count = simulation_totals.of_table(connection, mgg_records.PT_COMPARISONS)
+        newest = _newest_firing(connection)
+        lines = [] if newest is None else _lines(connection, newest)
+        overlay = None if newest is None else _overlay(connection, newest)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": count,
+            "compared_pairs": pairs,
+            "newest_firing": dg.MetadataValue.md(tables.markdown(lines)),
+            **({} if overlay is None else {"overlay": overlay}),
+        }
+    )
+
+
+def _newest_firing(connection: psycopg.Connection) -> int | None:
+    row = connection.execute(
+        "SELECT test_result_id FROM mgg.pt_comparisons JOIN mgg.test_results AS t ON t.id = test_result_id"
+        " ORDER BY t.test_date DESC, t.id DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _lines(connection: psycopg.Connection, firing: int) -> list[dict[str, object]]:
+    rows = connection.execute(
+        "SELECT s.model_version, c.alignment, c.peak_pressure_diff, c.peak_time_diff, c.rmse, c.correlation,"
+        " round(c.iso18571_overall::numeric, 3), c.iso18571_grade FROM mgg.pt_comparisons AS c"
+        " JOIN mgg.forward_simulations AS s ON s.id = c.simulation_id WHERE c.test_result_id = %s"
+        " ORDER BY s.id, c.alignment DESC",
+        [firing],
+    ).fetchall()
+    names = ("model", "clocks", "Δ peak, MPa", "Δ time, ms", "RMSE, MPa", "r", "ISO/TS 18571", "grade")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadataValue:
+    """Draw a firing, the corridor of its repeats and every simulation that it was compared with."""
+    repeats = connection.execute(
+        "SELECT other.id FROM mgg.test_results AS t JOIN mgg.test_results AS other USING (work_order_id)"
+        " WHERE t.id = %s AND other.is_current AND other.id <> t.id ORDER BY other.id",
+        [firing],
+    ).fetchall()
+    simulated = connection.execute(
+        "SELECT DISTINCT s.id, s.model_version FROM mgg.pt_comparisons AS c JOIN mgg.forward_simulations AS s"
+        " ON s.id = c.simulation_id WHERE c.test_result_id = %s ORDER BY s.id",
+        [firing],
+    ).fetchall()
+    curves = simulation_comparisons.Curves(connection)
+    measured = curves.measured(firing).trace
+    others = [curves.measured(number).trace for (number,) in repeats if simulation_series.measured(connection, number)]
+
+    def draw(axes: Sequence["Axes"]) -> None:
+        (plane,) = axes
+        grid = np.linspace(measured.time_ms[0], measured.time_ms[-1], _POINTS_SHOWN)
+        if others:
+            band = np.array([np.interp(grid, one.time_ms, one.pressure_mpa) for one in (measured, *others)])
+            label = f"{len(others) + 1} repeats"
+            plane.fill_between(grid, band.min(axis=0), band.max(axis=0), color="0.85", label=label)
+        step = max(1, measured.time_ms.size // _POINTS_SHOWN)
+        plane.plot(
+            measured.time_ms[::step], measured.pressure_mpa[::step], color="black", linewidth=1.2, label="firing"
+        )
+        for number, model in simulated:
+            trace = curves.simulated(number).trace
+            label = pictures.label(model or "", f"simulation {number}")
+            plane.plot(trace.time_ms, trace.pressure_mpa, linewidth=1.2, linestyle="--", label=label)
+        plane.set(xlabel="time, ms", ylabel="pressure, MPa")
+        plane.legend(frameon=False, fontsize=8)
+
+    return pictures.drawn("the newest firing beside its simulations", draw, size=(7.5, 3.6))
