@@ -13,15 +13,29 @@ from meva_pipelines.assets import (
     aed_reference,
     aed_replayed,
     aed_staged,
+    backup,
+    backup_custody,
     ops,
     tensile,
     tensile_results,
     tensile_uploads,
 )
-from meva_pipelines.automation import alerts, jobs, landing_sensors, schedules, sensors, tensile_jobs
-from meva_pipelines.checks import gates, operations, reconciliation
+from meva_pipelines.automation import (
+    alerts,
+    backup_jobs,
+    backup_schedules,
+    backup_sensors,
+    jobs,
+    landing_sensors,
+    restore_jobs,
+    schedules,
+    sensors,
+    tensile_jobs,
+)
+from meva_pipelines.checks import backups, gates, operations, reconciliation
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.alerts import Webhook
+from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME
 from meva_pipelines.resources.landing import Landing
@@ -38,22 +52,25 @@ _ASSETS = (
     tensile_uploads,
     tensile,
     tensile_results,
+    backup,
+    backup_custody,
     ops,
 )
 PUBLIC_API = "https://apis.data.go.kr/B552657/AEDInfoInqireService"
 
 
 def assemble(resources: Mapping[str, object]) -> dg.Definitions:
-    """Return the code location for a set of resources: `postgres`, `store`, `egen`, `judge`, `webhook`, `landing`.
+    """Return the code location for a set of resources: `postgres`, `store`, `egen`, `judge`, `webhook`, `landing`,
+    `vault`.
 
     Runs keep their steps in one process: a killed run then leaves no step behind that goes on writing.
     """
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(_ASSETS)],
-        asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations])],
-        jobs=[*jobs.JOBS, *tensile_jobs.JOBS, *alerts.JOBS],
-        schedules=schedules.SCHEDULES,
-        sensors=[*sensors.SENSORS, *landing_sensors.SENSORS],
+        asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations, backups])],
+        jobs=[*jobs.JOBS, *tensile_jobs.JOBS, *backup_jobs.JOBS, *restore_jobs.JOBS, *alerts.JOBS],
+        schedules=[*schedules.SCHEDULES, *backup_schedules.SCHEDULES],
+        sensors=[*sensors.SENSORS, *landing_sensors.SENSORS, *backup_sensors.SENSORS],
         resources=resources,
         executor=dg.in_process_executor,
     )
@@ -75,6 +92,12 @@ def defs() -> dg.Definitions:
                 dialect=_setting("MEVA_EGEN_DIALECT", "data_go_kr"),
             ),
             "webhook": Webhook(url=_setting("MEVA_ALERT_WEBHOOK_URL", "")),
+            "vault": Vault(
+                url=_setting("MEVA_BACKUP_URL", _folder_url("backups")),
+                key=_setting("MEVA_BACKUP_KEY", ""),
+                home=home,
+                sources=_sources(),
+            ),
         }
     )
 
@@ -87,3 +110,15 @@ def _setting(name: str, default: str) -> str:
 def _folder_url(name: str) -> str:
     home = Path(os.environ.get("MEVA_HOME") or DEFAULT_HOME)
     return (home / name).absolute().as_uri()
+
+
+def _sources() -> str:
+    """Return the folders that file backups hold: the landing zone and the object store where they are folders, and
+    those of `MEVA_BACKUP_SOURCES`.
+    """
+    places = {
+        "landing": os.environ.get("MEVA_LANDING_URL") or _folder_url("landing"),
+        "store": os.environ.get("MEVA_STORE_URL") or _folder_url("store"),
+    }
+    named = [f"{name}={url}" for name, url in places.items() if url.startswith("file:")]
+    return ",".join(filter(None, [*named, os.environ.get("MEVA_BACKUP_SOURCES", "")]))

@@ -54,7 +54,7 @@ class ComparisonConfig(dg.Config):
 
 @dg.asset(
     key=PT_COMPARISONS,
-    description="Simulations beside firings: peak, time, RMSE, correlation, ISO/TS 18571 and more, raw and at ignition.",
+    description="Simulations beside firings: peak, RMSE, correlation, ISO/TS 18571 and more, raw and at ignition.",
     deps=[tables.key(mgg_curves.SIMULATION_TIME_SERIES), tables.key(mgg_curves.TEST_TIME_SERIES)],
     group_name=GROUP,
     kinds={"postgres"},

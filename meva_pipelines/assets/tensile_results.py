@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
+import psycopg
 from pydantic import Field
 
-from meva_pipelines.assets import derived, tables
+from meva_pipelines.assets import derived, tables, tensile_pictures
 from meva_pipelines.assets.tensile import DAYS, POOL, day_of
 from meva_pipelines.domain.tensile.comparison import Outcome
 from meva_pipelines.domain.tensile.evaluation.evaluator import EVALUATOR_VERSION
@@ -17,7 +18,7 @@ from meva_pipelines.resources import ledger, publishing, tensile_comparisons, te
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.staged_rows import StagedRows
-from meva_pipelines.resources.tensile_results import Change
+from meva_pipelines.resources.tensile_results import Change, Test
 from meva_pipelines.schema import meva as schema
 from meva_pipelines.schema import meva_results
 from meva_pipelines.schema.roles import Role
@@ -27,6 +28,8 @@ STANDARD_COMPARISON = tables.key(meva_results.STANDARD_COMPARISON)
 _UNCHANGED = "no_published_number_changes_unasked"
 _SOURCE = "evaluator"
 _ROWS_SHOWN = 30
+_LOOKED_AT = 40
+_KINDS = 3
 
 
 class EvaluationConfig(dg.Config):
@@ -111,6 +114,7 @@ def simulation_result(
     )
     with postgres.connect(Role.READER, work="report results") as connection:
         shown = tensile_results.shown(connection, [test.test_id for test in tests], limit=_ROWS_SHOWN)
+        drawn = _pictures(connection, tests, recipe)
     yield dg.MaterializeResult(
         asset_key=SIMULATION_RESULT,
         metadata={
@@ -123,9 +127,26 @@ def simulation_result(
             "replaced_results": published.replaced,
             "implausible_tests": implausible,
             "results": dg.MetadataValue.md(tables.markdown(shown)),
+            **drawn,
             "would_change": dg.MetadataValue.md(tables.markdown([_change(c) for c in changes[:_ROWS_SHOWN]])),
         },
     )
+
+
+def _pictures(
+    connection: psycopg.Connection, tests: Sequence[Test], recipe: Recipe
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw the first test of each kind in the run: smooth yielding, a yield drop, no metal."""
+    found: dict[str, dg.MarkdownMetadataValue] = {}
+    for test in tests[:_LOOKED_AT]:
+        evaluation = tensile_evaluations.evaluation(connection, test, recipe)
+        drop = "curve_with_yield_drop" if evaluation.is_discontinuous else "curve_that_yields_smoothly"
+        kind = drop if evaluation.is_metal else "curve_of_no_metal"
+        if kind not in found and (picture := tensile_pictures.evaluated(test.specimen.name, evaluation)):
+            found[kind] = picture
+        if len(found) == _KINDS:
+            break
+    return found
 
 
 def _publish_results(postgres: Postgres, rows: StagedRows, *, is_replacing: bool) -> tensile_results.Published:

@@ -1,38 +1,29 @@
-"""What can be started about backups: the nightly and hourly rounds, and what a person asks for. When is in
-`backup_schedules`.
+"""What can be started about backups: the rounds, and what a person asks for. When is in `backup_schedules`.
+
+The way back is in `restore_jobs`.
 """
 
-from datetime import datetime
-from pathlib import Path
-
 import dagster as dg
-import psycopg
 from pydantic import Field
 
 from meva_pipelines.assets import backup, backup_custody
 from meva_pipelines.domain.backup.vocabulary import Extent, Trigger
-from meva_pipelines.domain.failures import Refused
-from meva_pipelines.quality import restored_copies
+from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.resources import (
     backup_custody as custody,
 )
 from meva_pipelines.resources import (
     backup_files,
-    backup_files_restoring,
     backup_logical,
     backup_physical,
-    backup_restoring,
-    backup_return,
     backup_server,
     backup_wal,
 )
-from meva_pipelines.resources.backup_restoring import Goal, Restored
 from meva_pipelines.resources.backup_shelves import Hold
 from meva_pipelines.resources.backup_taking import Request, Vault
-from meva_pipelines.resources.postgres import Postgres, parts_of
+from meva_pipelines.resources.postgres import Postgres
 
 KINDS = ("full", "incremental", "wal", "logical", "files", "files_incremental")
-PLACES = ("scratch", "beside", "live", "tables")
 
 backup_nightly = dg.define_asset_job(
     "backup_nightly",
@@ -47,7 +38,7 @@ backup_nightly = dg.define_asset_job(
         backup_custody.EXPIRY,
         backup_custody.REPORT,
     ),
-    description="Back everything up in full, copy it to every target, read it, restore it for proof, let go what may go.",
+    description="Back everything up in full, copy it, read it, restore it for proof, and let go what may go.",
     config={"ops": {"backup__expiry": {"config": {"dry_run": False}}}},
 )
 
@@ -106,125 +97,6 @@ def backup_now() -> None:
     take_backup()
 
 
-class RestoreDatabaseConfig(dg.Config):
-    """To which moment the database is brought back, and where to."""
-
-    at: str = Field(default="", description="A moment with its offset, 2026-11-19T14:59:59+09:00; empty: the latest")
-    backup_id: str = Field(default="", description="The end of this physical backup instead of a moment")
-    target: str = Field(default="", description="Target to restore from; empty: the first")
-    into: str = Field(
-        default="scratch",
-        description="scratch: restored, checked and thrown away; beside: a database beside the live one; "
-        "live: the restored database takes the place of the live one, which is kept under another name; "
-        "tables: only the named tables, into the live database, where they must be missing",
-    )
-    tables: list[str] = Field(default_factory=list, description="schema.table, for `into: tables`")
-    dry_run: bool = Field(default=True, description="Only say what would be taken and how far it reaches")
-
-
-@dg.op(pool=backup.POOL)
-def bring_database_back(
-    context: dg.OpExecutionContext, config: RestoreDatabaseConfig, postgres: Postgres, vault: Vault
-) -> None:
-    """Restore the database to a moment; nothing live is touched unless it is said."""
-    if config.into not in PLACES or (config.into == "tables") != bool(config.tables):
-        raise Refused(f"`into` is one of {', '.join(PLACES)}, and `tables` goes with `into: tables`")
-    goal = Goal(at=_moment(config.at), backup_id=config.backup_id or None)
-    shelf = vault.shelf(config.target)
-    with backup_server.session(postgres.dsn(), work="plan restore") as connection:
-        system_id = backup_server.identity(connection).system_id
-    route = backup_restoring.plan(shelf, goal, system_id=system_id)
-    context.log.info(
-        f"from {shelf.target.name}: {', '.join(base.id for base in route.bases)}, {len(route.log)} backups of the log; "
-        f"it reaches {route.covers_until.isoformat()}"
-    )
-    if config.dry_run:
-        context.log.info("dry run: nothing was restored; say `dry_run: false` to do it")
-        return
-    with backup_restoring.restored(vault, shelf, goal, system_id=system_id) as restored:
-        context.log.info(f"restored to {restored.reached.isoformat()} in {restored.seconds:.1f} s")
-        _bring(context, config, postgres, restored)
-
-
-def _bring(context: dg.OpExecutionContext, config: RestoreDatabaseConfig, postgres: Postgres, copy: Restored) -> None:
-    live = postgres.dsn()
-    parts = parts_of(live)
-    dsn = copy.scratch.dsn(user=parts.get("user", ""), database=parts.get("dbname", ""))
-    with backup_server.session(dsn, work="check copy") as connection:
-        _report(context, connection)
-    match config.into:
-        case "tables":
-            backup_return.tables(dsn, live, config.tables, programs=copy.programs)
-            context.log.info(f"{', '.join(config.tables)} are back in the live database")
-        case "beside" | "live":
-            name = backup_return.beside(dsn, live, at=copy.reached, programs=copy.programs)
-            context.log.info(f"the restored database stands beside the live one: {name}")
-            if config.into == "live":
-                returned = backup_return.swap(live, name, at=copy.reached)
-                context.log.info(f"{returned.database} is the restored one now; the former is {returned.kept_as}")
-        case _:
-            context.log.info("the copy is thrown away: it was a trial")
-
-
-def _report(context: dg.OpExecutionContext, copy: psycopg.Connection) -> None:
-    broken = {name: count for name, count in restored_copies.breaches(copy).items() if count}
-    context.log.info(f"invariants of the copy: {broken or 'all hold'}")
-
-
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(f"{text[:40]!r} is no moment; write it 2026-11-19T14:59:59+09:00") from None
-    if moment.tzinfo is None:
-        raise Refused("the moment has no offset from UTC; write it 2026-11-19T14:59:59+09:00")
-    return moment
-
-
-@dg.job(
-    description="Bring the database back to a moment or a backup: for a trial, beside the live one, or in its place."
-)
-def restore_database() -> None:
-    """Bring the database back."""
-    bring_database_back()
-
-
-class RestoreFilesConfig(dg.Config):
-    """Which files are brought back, and where to."""
-
-    backup_id: str = Field(description="Backup of files")
-    paths: list[str] = Field(default_factory=list, description="source/path, a folder, or a glob; empty: everything")
-    into: str = Field(description="Folder that receives them, each under its source", min_length=1)
-    target: str = Field(default="", description="Target to restore from; empty: the first")
-    replaces: bool = Field(default=False, description="Take the place of a folder that is not empty; it is kept beside")
-    dry_run: bool = Field(default=True, description="Only say what would be written")
-
-
-@dg.op(pool=backup.POOL)
-def bring_files_back(
-    context: dg.OpExecutionContext, config: RestoreFilesConfig, postgres: Postgres, vault: Vault
-) -> None:
-    """Restore files into a folder that takes its place at once."""
-    shelf = vault.shelf(config.target)
-    plan = backup_files_restoring.plan(shelf, config.backup_id, tuple(config.paths))
-    context.log.info(f"{len(plan.members):,} files, {plan.bytes:,} bytes, would be written below {config.into}")
-    if config.dry_run:
-        context.log.info("dry run: nothing was written; say `dry_run: false` to do it")
-        return
-    with backup_server.session(postgres.dsn(), work="restore files") as connection:
-        now = backup_server.clock(connection)
-    done = backup_files_restoring.restore(shelf, plan, Path(config.into), at=now, replaces=config.replaces)
-    context.log.info(f"{done.message}; {done.duration_s:.1f} s; former folder: {done.kept_as or 'none'}")
-
-
-@dg.job(description="Bring files back from a backup into a folder: a path, a folder, a glob or everything.")
-def restore_files() -> None:
-    """Bring files back."""
-    bring_files_back()
-
-
 class OneBackupConfig(dg.Config):
     """Which copy of which backup."""
 
@@ -237,8 +109,8 @@ def read_backup(context: dg.OpExecutionContext, config: OneBackupConfig, postgre
     """Read every byte of a backup and write down what was found."""
     shelf = vault.shelf(config.target)
     verified = custody.verify(postgres, shelf, [shelf.record(config.backup_id)])
-    for said in verified.corrupted.values():
-        raise Refused(said)
+    if verified.corrupted:
+        raise Rejected(verified.corrupted[config.backup_id])
     context.log.info(f"{config.backup_id} on {shelf.target.name} is sound: {verified.bytes_read:,} bytes")
 
 
@@ -314,8 +186,6 @@ JOBS = (
     backup_hourly,
     backup_files_round,
     backup_now,
-    restore_database,
-    restore_files,
     verify_backup,
     hold_backup,
     expire_backups,

@@ -13,7 +13,7 @@ from meva_pipelines.domain.alerts import SEOUL
     job=backup_jobs.backup_nightly,
     cron_schedule="0 2 * * *",
     execution_timezone=SEOUL.key,
-    description="Every day 02:00 KST: everything in full, copied, read, restored for proof; the day before's partition.",
+    description="Every day 02:00 KST: everything in full, copied, read, restored for proof; for the day before.",
 )
 def backup_every_night(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """Ask for the partition of the Korean day before the tick."""

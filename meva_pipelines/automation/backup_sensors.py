@@ -44,7 +44,7 @@ def backup_on_trouble(postgres: Postgres) -> dg.SensorResult | dg.SkipReason:
         run_requests=[
             dg.RunRequest(
                 run_key=f"incident-{incident.id}",
-                run_config=_config(Trigger.DATA_CORRUPTION, f"{incident.kind} of {incident.subject}", ["full", "wal"]),
+                run_config=_config(Trigger.DATA_CORRUPTION, f"{incident.kind} of {incident.subject}"),
             )
             for incident in found
         ]
@@ -68,7 +68,7 @@ def backup_on_config_change(context: dg.SensorEvaluationContext) -> dg.RunReques
         return dg.SkipReason("the configuration has not changed")
     return dg.RunRequest(
         run_key=f"configuration-{digest}",
-        run_config=_config(Trigger.CONFIG_CHANGE, f"configuration {before[:8]} became {digest[:8]}", ["full", "wal"]),
+        run_config=_config(Trigger.CONFIG_CHANGE, f"configuration {before[:8]} became {digest[:8]}"),
     )
 
 
@@ -116,12 +116,12 @@ def _on_training(context: dg.RunStatusSensorContext, trigger: Trigger) -> dg.Run
         return dg.SkipReason(f"run {run.run_id[:8]} of {run.job_name} is no training")
     return dg.RunRequest(
         run_key=f"{trigger}-{run.run_id}",
-        run_config=_config(trigger, f"{run.job_name}, run {run.run_id[:8]}", ["incremental", "wal", "files"]),
+        run_config=_config(trigger, f"{run.job_name}, run {run.run_id[:8]}"),
     )
 
 
-def _config(trigger: Trigger, description: str, kinds: list[str]) -> dict[str, Any]:
-    config = {"kinds": kinds, "trigger": trigger.value, "description": description}
+def _config(trigger: Trigger, description: str) -> dict[str, Any]:
+    config = {"kinds": ["full", "wal"], "trigger": trigger.value, "description": description}
     return {"ops": {"take_backup": {"config": config}}}
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from meva_pipelines.assets import aed, aed_exports, tensile
-from meva_pipelines.automation import jobs, tensile_jobs
+from meva_pipelines.assets import aed, aed_exports, simulation, tensile
+from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS, Flow
+from meva_pipelines.automation import jobs, simulation_jobs, tensile_jobs
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.resources import landing_ledger, ledger, tensile_desk, tensile_intake
 from meva_pipelines.resources.landing import Landing
@@ -15,6 +16,9 @@ from meva_pipelines.schema.roles import Role
 
 FILES_PER_TICK = 40
 """Most files that one run takes: the portal has 17 exports, one per sido."""
+
+DOCUMENTS_PER_TICK = 1_000
+"""Most files of simulations or firings that one run takes."""
 
 _SHOWN = 5
 _UNDER_WAY = [
@@ -106,6 +110,64 @@ def tensile_files_landed(
     )
 
 
+@dg.sensor(
+    job=simulation_jobs.simulation_intake,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes results of simulations, model versions and registers once all files have settled.",
+)
+def simulations_landed(
+    context: dg.SensorEvaluationContext, landing: Landing, postgres: Postgres
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run for everything that has arrived in the folder of simulations."""
+    return _documents_landed(context, landing, postgres, SIMULATIONS, simulation_jobs.simulation_intake.name)
+
+
+@dg.sensor(
+    job=simulation_jobs.firing_intake,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes records of firings with their workbooks once all files have settled.",
+)
+def firings_landed(
+    context: dg.SensorEvaluationContext, landing: Landing, postgres: Postgres
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run for everything that has arrived in the folder of firings."""
+    return _documents_landed(context, landing, postgres, FIRINGS, simulation_jobs.firing_intake.name)
+
+
+def _documents_landed(
+    context: dg.SensorEvaluationContext, landing: Landing, postgres: Postgres, flow: Flow, job: str
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run for what has settled, and for what a run took that did not end.
+
+    A document and the files that it names belong together, so the folder is left alone while a file still changes.
+    The run key changes with the hour: a document that waits for a file is looked at again then.
+    """
+    arrivals, place = landing.arrived(flow.folder), landing.place(flow.folder)
+    left_alone = f"; left alone: {_listed(arrivals.ignored)}" if arrivals.ignored else ""
+    if arrivals.changing:
+        return dg.SkipReason(f"waiting until nothing in {place} changes: {_listed(arrivals.changing)}{left_alone}")
+    if busy := context.instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1):
+        return dg.SkipReason(f"run {busy[0].run_id[:8]} is taking files; {len(arrivals.settled)} lie in {place}")
+    with postgres.connect(Role.READER, work="look for uploads") as connection:
+        unfinished = landing_ledger.unfinished(
+            connection, files=flow.files, source=simulation.SOURCE, limit=DOCUMENTS_PER_TICK
+        )
+        now = ledger.now(connection).astimezone(ledger.SEOUL)
+    chosen = arrivals.settled[:DOCUMENTS_PER_TICK]
+    if not chosen and not unfinished:
+        return dg.SkipReason(f"no file lies in {place}{left_alone}")
+    identity = _digest([*(arrival.identity for arrival in chosen), *(entry.fetch_id for entry in unfinished)])
+    config = {"files": [arrival.name for arrival in chosen]}
+    return dg.RunRequest(
+        run_key=f"{now:%Y-%m-%dT%H}/{identity}",
+        partition_key=f"{now:%Y-%m-%d}",
+        run_config={"ops": {f"mgg__{flow.word}_uploads": {"config": config}}},
+        tags={"meva/files": str(len(chosen)), "meva/unfinished": str(len(unfinished))},
+    )
+
+
 def _digest(identities: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(identities).encode()).hexdigest()[:16]
 
@@ -115,4 +177,4 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-SENSORS = (aed_exports_landed, tensile_files_landed)
+SENSORS = (aed_exports_landed, tensile_files_landed, simulations_landed, firings_landed)

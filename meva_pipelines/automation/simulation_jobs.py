@@ -65,7 +65,8 @@ def _pair(connection: psycopg.Connection, config: PairConfig) -> Pair:
     ).fetchone()
     if row is None or None in row:
         raise Refused("there is no completed simulation or no firing of that name; look at both tables")
-    return Pair(*row, notes=config.notes or None)
+    simulation_id, test_result_id, user_id = row
+    return Pair(simulation_id, test_result_id, user_id, config.notes or None)
 
 
 @dg.job(description="Compare any simulation with any firing, by their names.")
@@ -88,12 +89,10 @@ class ActivationConfig(dg.Config):
 @dg.op(pool=simulation.POOL)
 def switch_model(context: dg.OpExecutionContext, config: ActivationConfig, postgres: Postgres) -> None:
     """Let a forward model answer in place of the active one, if the scorecard of this moment allows it."""
-    with postgres.connect(Role.WRITER, work="activate model") as connection:
-        versions = simulation_scorecard.versions(connection)
-        version = _named(versions, config.version)
+    with postgres.connect(Role.WRITER, work="judge model") as connection:
+        version = _named(simulation_scorecard.versions(connection), config.version)
         evaluation = simulation_scorecard.evaluate(connection, now=ledger.now(connection))
         decision = evaluation.decisions.get(version.name)
-        baseline = evaluation.baseline(version)
         if decision is None:
             context.log.info(f"{version.name} is active already; nothing was changed")
             return
@@ -101,9 +100,10 @@ def switch_model(context: dg.OpExecutionContext, config: ActivationConfig, postg
         if config.dry_run:
             context.log.info("dry run: nothing was written; activate with `dry_run: false`")
             return
-        simulation_scorecard.write(connection, evaluation)
-        if config.approved_by and baseline is not None:
-            simulation_scorecard.approve(connection, version, baseline, approved_by=config.approved_by)
+        simulation_scorecard.write_decisions(connection, evaluation)
+    with postgres.connect(Role.WRITER, work="activate model") as connection:
+        if config.approved_by:
+            simulation_scorecard.approve(connection, version, approved_by=config.approved_by)
         simulation_scorecard.activate(connection, version)
         simulation_totals.log(
             connection, log_type="admin", action="model activated", details=f"{version.name}: {decision.verdict}"

@@ -114,7 +114,7 @@ def proof_is_fresh(postgres: Postgres) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=backup_custody.EXPIRY)
+@dg.asset_check(asset=backup_custody.REPORT)
 def enough_chains_are_verified(postgres: Postgres, vault: Vault) -> dg.AssetCheckResult:
     """Every target holds at least two verified chains of the database, or all that were ever taken."""
     counts: dict[str, int] = {}

@@ -154,28 +154,31 @@ def write(connection: psycopg.Connection, evaluation: Evaluation) -> int:
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             rows,
         )
-    for name, decision in evaluation.decisions.items():
-        _decide(connection, evaluation, by_name[name], decision)
+    write_decisions(connection, evaluation)
     return len(rows)
 
 
-def _decide(connection: psycopg.Connection, evaluation: Evaluation, version: Version, decision: Decision) -> None:
-    baseline = evaluation.baseline(version)
-    connection.execute(
-        "INSERT INTO mgg.model_decisions (evaluated_at, model_version_id, baseline_version_id, verdict, reasons)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        [
-            evaluation.evaluated_at,
-            version.id,
-            None if baseline is None else baseline.id,
-            decision.verdict.value,
-            Jsonb(list(decision.reasons)),
-        ],
-    )
+def write_decisions(connection: psycopg.Connection, evaluation: Evaluation) -> None:
+    """Append what an evaluation decided of the versions that are not active."""
+    for version in evaluation.versions:
+        if (decision := evaluation.decisions.get(version.name)) is None:
+            continue
+        baseline = evaluation.baseline(version)
+        connection.execute(
+            "INSERT INTO mgg.model_decisions (evaluated_at, model_version_id, baseline_version_id, verdict, reasons)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            [
+                evaluation.evaluated_at,
+                version.id,
+                None if baseline is None else baseline.id,
+                decision.verdict.value,
+                Jsonb(list(decision.reasons)),
+            ],
+        )
 
 
-def approve(connection: psycopg.Connection, version: Version, baseline: Version, *, approved_by: str) -> None:
-    """Let a person approve what the scorecard left undecided.
+def approve(connection: psycopg.Connection, version: Version, *, approved_by: str) -> None:
+    """Let a person approve what the last decision left undecided.
 
     Raises:
         Refused: the last decision on the version is another.
@@ -183,12 +186,15 @@ def approve(connection: psycopg.Connection, version: Version, baseline: Version,
     cursor = connection.execute(
         "INSERT INTO mgg.model_decisions (evaluated_at, model_version_id, baseline_version_id, verdict, reasons,"
         " approved_by) SELECT evaluated_at, model_version_id, baseline_version_id, 'approved', reasons, %s"
-        " FROM (SELECT * FROM mgg.model_decisions WHERE (model_version_id, baseline_version_id) = (%s, %s)"
-        " ORDER BY id DESC LIMIT 1) AS last WHERE verdict = %s",
-        [approved_by, version.id, baseline.id, Verdict.UNDECIDED.value],
+        " FROM (SELECT * FROM mgg.model_decisions WHERE model_version_id = %s ORDER BY id DESC LIMIT 1) AS last"
+        " WHERE verdict = %s",
+        [approved_by, version.id, Verdict.UNDECIDED.value],
     )
     if not cursor.rowcount:
-        raise Refused(f"only what the scorecard left undecided can be approved; it did not leave {version.name} so")
+        raise Refused(
+            f"only what the scorecard left undecided can be approved, and it did not leave {version.name} so;"
+            " mgg/model_scorecard says why. Nothing was changed"
+        )
 
 
 def activate(connection: psycopg.Connection, version: Version) -> None:

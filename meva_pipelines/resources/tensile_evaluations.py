@@ -13,6 +13,7 @@ import psycopg
 from meva_pipelines.domain.tensile import plausibility
 from meva_pipelines.domain.tensile.evaluation import evaluator
 from meva_pipelines.domain.tensile.evaluation.recipe import Recipe, SlopeMethod
+from meva_pipelines.domain.tensile.evaluation.values import Evaluation
 from meva_pipelines.resources import tensile_results
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.tensile_results import Row, Test
@@ -50,7 +51,13 @@ def _several(postgres: Postgres, tests: Sequence[Test], recipe: Recipe) -> Itera
 
 
 def evaluate(connection: psycopg.Connection, test: Test, recipe: Recipe) -> Row:
-    """Evaluate one published test and look for what cannot be true of it.
+    """Evaluate one published test and look for what cannot be true of it."""
+    found = evaluation(connection, test, recipe)
+    return tensile_results.row(test, found, [broken.rule for broken in plausibility.contradictions(found)])
+
+
+def evaluation(connection: psycopg.Connection, test: Test, recipe: Recipe) -> Evaluation:
+    """Return the whole evaluation of one published test, with what a picture of it draws.
 
     What turns out to be no metal is evaluated by the strain band of ISO 527 instead.
     """
@@ -59,4 +66,4 @@ def evaluate(connection: psycopg.Connection, test: Test, recipe: Recipe) -> Row:
     if found.is_metal is False and recipe.slope is SlopeMethod.STRESS_BAND:  # a band in shares of Rp0.2 needs an Rp0.2
         by_strain = replace(recipe, slope=SlopeMethod.STRAIN_BAND)
         found = evaluator.evaluate(curve, test.specimen, by_strain, rows_after_break=test.rows_after_break)
-    return tensile_results.row(test, found, [broken.rule for broken in plausibility.contradictions(found)])
+    return found

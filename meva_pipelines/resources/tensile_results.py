@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from meva_pipelines.domain.tensile.evaluation import documents, rounding
 from meva_pipelines.domain.tensile.evaluation.rounding import Rounding
 from meva_pipelines.domain.tensile.evaluation.values import Evaluation, Symbol, Value, Withheld
+from meva_pipelines.domain.tensile.population import Sample
 from meva_pipelines.domain.tensile.recording import Curve, DisplacementSource, Series, Shape, Specimen
 from meva_pipelines.resources import failpoints
 from meva_pipelines.resources.failpoints import Point
@@ -320,3 +321,55 @@ def _shown(results: Mapping[Symbol, Value | Withheld]) -> dict[str, str]:
         cells[str(symbol)] = f"{rounded.text} {rounded.unit}"
     reasons = {result.reason for result in results.values() if isinstance(result, Withheld)}
     return {**cells, "withheld because": "; ".join(sorted(reasons))}
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The tests of one material in one condition: samples by headline column, and tests whose curves may be shown."""
+
+    name: str
+    samples: Mapping[str, tuple[Sample, ...]]
+    tests: tuple[Test, ...]
+
+
+def materials(connection: psycopg.Connection, *, curves: int) -> list[Material]:
+    """Return what is published of every material and condition, the most tested first.
+
+    `curves` is the number of tests, the newest ones with an extensometer, whose curves may be shown.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            sql.SQL(
+                "SELECT DISTINCT ON (t.test_id) t.test_id, t.name, t.version, t.content_sha256, t.rows_after_break,"
+                " t.displacement_source, t.has_time, t.shape, t.condition, t.started_at, m.name AS material,"
+                " tm.name AS machine, {}, {} FROM meva.tensile_test AS t"
+                " JOIN meva.simulation_result AS r USING (test_id, content_sha256)"
+                " JOIN meva.material AS m USING (material_id) LEFT JOIN meva.testing_machine AS tm USING (machine_id)"
+                " ORDER BY t.test_id DESC, r.created_at DESC, r.sim_id DESC"
+            ).format(
+                sql.SQL(", ").join(sql.Identifier("t", name) for name in _DIMENSIONS),
+                sql.SQL(", ").join(sql.Identifier("r", name) for name in _COLUMNS),
+            )
+        ).fetchall()
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        alike.setdefault(", ".join(filter(None, (row["material"], row["condition"]))), []).append(row)
+    ranked = sorted(alike.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [_material(name, group, curves) for name, group in ranked]
+
+
+def _material(name: str, rows: Sequence[dict[str, Any]], curves: int) -> Material:
+    samples = {
+        column: tuple(
+            Sample(row["name"], row[column], row["machine"], row["started_at"].date())
+            for row in rows
+            if row[column] is not None
+        )
+        for column in _COLUMNS
+    }
+    drawable = [
+        _test(row)
+        for row in rows
+        if row["displacement_source"] == DisplacementSource.EXTENSOMETER and row["gauge_length_mm"] and row["area_mm2"]
+    ]
+    return Material(name, samples, tuple(drawable[:curves]))

@@ -24,6 +24,7 @@ from meva_pipelines.resources.export_files import ExportFile, Form
 from meva_pipelines.resources.spreadsheets import Limits
 from meva_pipelines.sandbox import exports as portal
 from meva_pipelines_tests.fixtures.location import FIRST_DAY, REGISTRY
+from meva_pipelines_tests.resources.workbooks import repacked
 
 CONTRACT = reference.table("nemc_export")
 HEAD = ("장비연번", "설치기관명", "설치기관_주소", "시_도", "비고")
@@ -70,17 +71,6 @@ def old_workbook(*rows: Sequence[object]) -> bytes:
             sheet.write(number, column, value, *([style] if isinstance(value, date) else []))
     buffer = io.BytesIO()
     book.save(buffer)
-    return buffer.getvalue()
-
-
-def repacked(content: bytes, parts: dict[str, bytes]) -> bytes:
-    """The workbook with some of its parts exchanged or added."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as after:
-        for name in before.namelist():
-            after.writestr(name, parts.pop(name, before.read(name)))
-        for name, part in parts.items():
-            after.writestr(name, part)
     return buffer.getvalue()
 
 

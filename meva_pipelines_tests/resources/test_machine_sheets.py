@@ -15,6 +15,7 @@ from meva_pipelines.domain.tensile.recording import DisplacementSource
 from meva_pipelines.resources import machine_files
 from meva_pipelines.resources.spreadsheets import Limits
 from meva_pipelines_tests.resources.machine_cases import DISPLACEMENT_MM, LOAD_N, TIME_S, read_one, same_curve
+from meva_pipelines_tests.resources.workbooks import repacked
 
 SEOUL = ZoneInfo("Asia/Seoul")
 Rows = Sequence[Sequence[object]]
@@ -43,17 +44,6 @@ def old_book(sheets: Mapping[str, Rows]) -> bytes:
                 sheet.write(number, column, value)
     buffer = io.BytesIO()
     made.save(buffer)
-    return buffer.getvalue()
-
-
-def repacked(content: bytes, parts: dict[str, bytes]) -> bytes:
-    """The workbook with some of its parts exchanged or added."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as after:
-        for name in before.namelist():
-            after.writestr(name, parts.pop(name, before.read(name)))
-        for name, part in parts.items():
-            after.writestr(name, part)
     return buffer.getvalue()
 
 

@@ -75,8 +75,8 @@ def test_calibration_is_that_of_the_day_of_the_test(desk: Desk, machine: str, ex
     with psycopg.connect(desk.postgres.dsn()) as connection:
         for name, until in (("Z100", date(2026, 11, 18)), ("Z250", date(2026, 11, 17))):
             connection.execute(
-                "WITH m AS (INSERT INTO meva.testing_machine (name, is_registered) VALUES (%s, true) RETURNING machine_id)"
-                " INSERT INTO meva.machine_calibration SELECT machine_id, '2026-01-01', %s, '1', NULL, 0 FROM m",
+                "WITH m AS (INSERT INTO meva.testing_machine (name, is_registered) VALUES (%s, true)"
+                " RETURNING machine_id) INSERT INTO meva.machine_calibration SELECT machine_id, '2026-01-01', %s, '1', NULL, 0 FROM m",
                 [name, until],
             )
     batch = desk.stage((upload("a.csv"), Reading((recording(machine=machine, started_at=NOON),))))
