@@ -16,7 +16,13 @@ from meva_pipelines.assets import (
     backup,
     backup_custody,
     ops,
+    simulation,
+    simulation_comparisons,
+    simulation_scorecard,
+    simulation_uploads,
     tensile,
+    tensile_registers,
+    tensile_report,
     tensile_results,
     tensile_uploads,
 )
@@ -30,9 +36,10 @@ from meva_pipelines.automation import (
     restore_jobs,
     schedules,
     sensors,
+    simulation_jobs,
     tensile_jobs,
 )
-from meva_pipelines.checks import backups, gates, operations, reconciliation
+from meva_pipelines.checks import backups, gates, operations, reconciliation, simulations
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.alerts import Webhook
 from meva_pipelines.resources.backup_taking import Vault
@@ -49,9 +56,15 @@ _ASSETS = (
     aed_staged,
     aed,
     aed_reference,
+    tensile_registers,
     tensile_uploads,
     tensile,
     tensile_results,
+    tensile_report,
+    simulation_uploads,
+    simulation,
+    simulation_comparisons,
+    simulation_scorecard,
     backup,
     backup_custody,
     ops,
@@ -67,8 +80,15 @@ def assemble(resources: Mapping[str, object]) -> dg.Definitions:
     """
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(_ASSETS)],
-        asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations, backups])],
-        jobs=[*jobs.JOBS, *tensile_jobs.JOBS, *backup_jobs.JOBS, *restore_jobs.JOBS, *alerts.JOBS],
+        asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations, simulations, backups])],
+        jobs=[
+            *jobs.JOBS,
+            *tensile_jobs.JOBS,
+            *simulation_jobs.JOBS,
+            *backup_jobs.JOBS,
+            *restore_jobs.JOBS,
+            *alerts.JOBS,
+        ],
         schedules=[*schedules.SCHEDULES, *backup_schedules.SCHEDULES],
         sensors=[*sensors.SENSORS, *landing_sensors.SENSORS, *backup_sensors.SENSORS],
         resources=resources,

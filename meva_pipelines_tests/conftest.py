@@ -12,11 +12,13 @@ pytest_plugins = [
 ]
 
 GIVEN_DATABASE_URL = pytest.StashKey[str]()
+TIMESCALEDB_URL = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the database that CI names before the environment is wiped."""
+    """Keep the databases that CI names before the environment is wiped."""
     config.stash[GIVEN_DATABASE_URL] = os.environ.get("MEVA_DATABASE_URL", "")
+    config.stash[TIMESCALEDB_URL] = os.environ.get("MEVA_TIMESCALEDB_URL", "")
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,13 @@ def words_of(name: str) -> set[str]:
     return set(name.lower().replace("/", "_").split("_"))
 
 
+def act_of(name: str) -> str:
+    """What an operation does, without the table that it is named for: a table of policies deletes nothing."""
+    for table in tables():
+        name = name.removeprefix("__".join(table))
+    return name
+
+
 def dry_run_fields(defs: dg.Definitions) -> Iterator[tuple[str, dg.Field | None]]:
     """Each operation with its `dry_run` field, or none where its configuration has no such field."""
     seen: dict[str, dg.OpDefinition] = {}
@@ -213,7 +220,7 @@ def test_every_sensor_is_described(defs: dg.Definitions) -> None:
 
 def test_a_destructive_step_can_be_tried_without_effect(defs: dg.Definitions) -> None:
     fields = dry_run_fields(defs)
-    assert not [name for name, field in fields if words_of(name) & DESTRUCTIVE_WORDS and field is None]
+    assert not [name for name, field in fields if words_of(act_of(name)) & DESTRUCTIVE_WORDS and field is None]
 
 
 def test_a_dry_run_is_the_default(defs: dg.Definitions) -> None:

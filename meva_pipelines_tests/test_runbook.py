@@ -8,10 +8,12 @@ import pytest
 from meva_pipelines import definitions
 from meva_pipelines.domain import alert_messages
 from meva_pipelines.domain.alerts import Concern, Kind
+from meva_pipelines.domain.backup import alarms
+from meva_pipelines.domain.backup.alarms import Alarm
 from meva_pipelines.schema import ops
 
 PROJECT = Path(__file__).parent.parent
-ALERTS: list[Kind | Concern] = [*Kind, *Concern]
+ALERTS: list[Kind | Concern | Alarm] = [*Kind, *Concern, *Alarm]
 PAGES = sorted((PROJECT / "docs" / "runbook").glob("*.md"))
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -22,15 +24,16 @@ def test_alerts_and_pages_are_in_step() -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_the_path_in_a_message_leads_to_its_page(alert: Kind | Concern) -> None:
-    assert (PROJECT / alert_messages.page(alert)).is_file()
+def test_the_path_in_a_message_leads_to_its_page(alert: Kind | Concern | Alarm) -> None:
+    page = alarms.page(alert) if isinstance(alert, Alarm) else alert_messages.page(alert)
+    assert (PROJECT / page).is_file()
 
 
 @every_page
 def test_a_page_says_what_it_means_what_to_do_and_how_to_verify(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["What it means", "What to do", "How to verify"]
-    kind = "critical, at once" if page.stem in set(Kind) else "warning, in the daily digest"
+    kind = "critical, at once" if page.stem in {*Kind, *Alarm} else "warning, in the daily digest"
     assert f"`{page.stem}` · {kind}" in text
 
 

@@ -5,8 +5,10 @@ the asset, and demanded by the publishing transaction.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import dagster as dg
+import psycopg
 
 from meva_pipelines.assets import verdicts_shown
 from meva_pipelines.domain.failures import Rejected
@@ -14,9 +16,8 @@ from meva_pipelines.quality import verdicts
 from meva_pipelines.quality.expectations import Suite
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import ledger
-from meva_pipelines.resources.ledger import Status
+from meva_pipelines.resources.ledger import Attempt, Status
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.staged_rows import StagedRows
 from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
 
 
@@ -25,8 +26,26 @@ def check_specs(suites: Sequence[Suite], asset: dg.AssetKey) -> list[dg.AssetChe
     return [dg.AssetCheckSpec(suite.name, asset=asset, description=suite.meaning, blocking=True) for suite in suites]
 
 
+class Staged(Protocol):
+    """What is staged by an attempt, as far as a judge has to know it."""
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that staged it."""
+
+    @property
+    def name(self) -> str:
+        """The unqualified name of the table that is judged."""
+
+    def digest(self, connection: psycopg.Connection) -> str:
+        """The order-independent digest of everything that is staged."""
+
+    def drop(self, connection: psycopg.Connection) -> None:
+        """Drop it. Idempotent."""
+
+
 def judge_rows(
-    postgres: Postgres, judge: Judge, rows: StagedRows, suites: Sequence[Suite], asset: dg.AssetKey
+    postgres: Postgres, judge: Judge, rows: Staged, suites: Sequence[Suite], asset: dg.AssetKey
 ) -> Iterator[dg.AssetCheckResult]:
     """Judge staged rows, store the verdicts and yield them as checks.
 
@@ -64,7 +83,7 @@ def judge_rows(
 
 
 def nothing_to_judge(
-    postgres: Postgres, rows: StagedRows, suites: Sequence[Suite], asset: dg.AssetKey
+    postgres: Postgres, rows: Staged, suites: Sequence[Suite], asset: dg.AssetKey
 ) -> Iterator[dg.AssetCheckResult]:
     """End the attempt of a run that worked nothing out: it publishes nothing, and its checks say so."""
     with postgres.connect(Role.WRITER, work=f"end attempt {rows.attempt.token}") as connection:

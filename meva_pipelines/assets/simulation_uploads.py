@@ -242,15 +242,15 @@ class _Intake:
         return received
 
     def _demand_some(self, desk: Desk, received: Received) -> None:
-        if received.results or desk.of(Fate.PUBLISHED_BEFORE):
+        if received.results or desk.of(Fate.PUBLISHED_BEFORE, Fate.WAITING, Fate.UNNAMED):
             return
         place = self.landing.place(self.flow.folder)
         told = [f"{s.name}: {s.told}" for s in desk.of(Fate.REFUSED)]
         told += [f"{rejection.bundle.name}: {rejection.error}" for rejection in received.rejections]
         if told:
             raise Rejected(f"no file could be used ({'; '.join(told[:8])}). See refused/ below {place}, mgg.quarantine")
-        others = "; ".join(f"{s.name}: {s.told}" for s in desk.sightings[:8])
-        raise Refused(f"no file to take in {place}{f' ({others})' if others else ''}")
+        gone = ", ".join(sighting.name for sighting in desk.sightings[:8])
+        raise Refused(f"no file to take in {place}{f': {gone} is not there any more' if gone else ''}")
 
     def _judged(self, judge: Judge, rows: StagedRows, received: Received) -> Iterator[dg.AssetCheckResult]:
         """Judge what is staged; a batch of nothing new has nothing to judge."""

@@ -16,6 +16,7 @@ from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.tensile_results import Material
 from meva_pipelines.schema.roles import Role
 
+REPORT = dg.AssetKey(["tensile", "report"])
 _CURVES = 12
 _MATERIALS_DRAWN = 4
 _MATERIALS_SHOWN = 30
@@ -23,7 +24,7 @@ _POINTS = 400
 
 
 @dg.asset(
-    key=dg.AssetKey(["tensile", "report"]),
+    key=REPORT,
     deps=[tensile_results.SIMULATION_RESULT, tensile_results.STANDARD_COMPARISON],
     group_name="tensile",
     kinds={"python"},

@@ -14,7 +14,14 @@ from meva_pipelines.domain.tensile.evaluation.evaluator import EVALUATOR_VERSION
 from meva_pipelines.domain.tensile.evaluation.recipe import Recipe, SlopeMethod
 from meva_pipelines.quality.tensile_suites import COMPARISONS, RESULTS
 from meva_pipelines.quality.verdicts import Judge
-from meva_pipelines.resources import ledger, publishing, tensile_comparisons, tensile_evaluations, tensile_results
+from meva_pipelines.resources import (
+    ledger,
+    publishing,
+    tensile_comparisons,
+    tensile_evaluations,
+    tensile_results,
+    tensile_standards,
+)
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.staged_rows import StagedRows
@@ -184,7 +191,7 @@ def standard_comparison(
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Compare every published test with the approved standard values of its material, condition and temperature."""
     with postgres.connect(Role.WRITER, work="open comparison") as connection:
-        approved = tensile_comparisons.standards(connection)
+        approved = tensile_standards.approved(connection)
         attempt = ledger.open_attempt(
             connection,
             subject=tensile_comparisons.SUBJECT,

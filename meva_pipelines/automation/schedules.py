@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from meva_pipelines.automation import jobs
+from meva_pipelines.automation import jobs, tensile_jobs
 
 SEOUL = jobs.SEOUL
 
@@ -39,4 +39,12 @@ def aed_weekly_full(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReq
     yield _day_before(context)
 
 
-SCHEDULES = (aed_daily_incremental, aed_weekly_full)
+tensile_registers_daily = dg.ScheduleDefinition(
+    name="tensile_registers_daily",
+    job=tensile_jobs.tensile_registers,
+    cron_schedule="30 3 * * *",
+    execution_timezone=SEOUL.key,
+    description="Daily 03:30 KST: standard values and calibrations, and every comparison that follows from them.",
+)
+
+SCHEDULES = (aed_daily_incremental, aed_weekly_full, tensile_registers_daily)

@@ -25,14 +25,12 @@ def _intake(flow: Flow) -> dg.AssetSelection:
 simulation_intake = dg.define_asset_job(
     "simulation_intake",
     selection=_intake(SIMULATIONS),
-    partitions_def=simulation.DAYS,
     description="Publish results of simulations, model versions and registers from the landing zone; compare them.",
 )
 
 firing_intake = dg.define_asset_job(
     "firing_intake",
     selection=_intake(FIRINGS),
-    partitions_def=simulation.DAYS,
     description="Publish firings from the landing zone; compare each with every simulation of its work order.",
 )
 

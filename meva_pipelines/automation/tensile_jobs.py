@@ -3,7 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
-from meva_pipelines.assets import tables, tensile, tensile_results
+from meva_pipelines.assets import tables, tensile, tensile_report, tensile_results
+from meva_pipelines.assets import tensile_registers as registers
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.tensile.versions import Resolution
 from meva_pipelines.resources import ledger, publishing, tensile_disputes, tensile_resolution
@@ -16,7 +17,11 @@ from meva_pipelines.schema.roles import Role
 _PUBLISHED = dg.AssetSelection.assets(
     tensile.UPLOADS, tables.key(schema.TENSILE_TEST), tables.key(schema.TENSILE_DATA), tensile_results.SIMULATION_RESULT
 )
-_COMPARED = dg.AssetSelection.assets(tensile_results.STANDARD_COMPARISON)
+_COMPARED = dg.AssetSelection.assets(tensile_results.STANDARD_COMPARISON, tensile_report.REPORT)
+_REGISTERS = dg.AssetSelection.assets(
+    registers.REGISTERS,
+    *map(tables.key, (schema.STANDARD_PROPERTY, schema.MATERIAL, schema.TESTING_MACHINE, schema.MACHINE_CALIBRATION)),
+)
 
 tensile_intake = dg.define_asset_job(
     "tensile_intake",
@@ -41,7 +46,13 @@ tensile_evaluation = dg.define_asset_job(
 tensile_comparison = dg.define_asset_job(
     "tensile_comparison",
     selection=_COMPARED,
-    description="Compare every evaluated test with the approved standard values.",
+    description="Compare every evaluated test with the approved standard values, and report the materials.",
+)
+
+tensile_registers = dg.define_asset_job(
+    "tensile_registers",
+    selection=_REGISTERS | _COMPARED,
+    description="Refresh standard values and calibrations from the registers, and compare every test anew.",
 )
 
 
@@ -138,6 +149,7 @@ JOBS = (
     tensile_replay_quarantine,
     tensile_evaluation,
     tensile_comparison,
+    tensile_registers,
     resolve_tensile_conflict,
     tensile_rollback,
 )

@@ -22,6 +22,7 @@ class Target(StrEnum):
     PROFILE = "profile"
     TESTS = "tests"
     RESULTS = "results"
+    STANDARDS = "standards"
 
 
 @dataclass(frozen=True, slots=True)

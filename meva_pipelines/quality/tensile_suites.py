@@ -115,3 +115,31 @@ COMPARISONS = Suite(
         between("differences_are_moderate", "difference_pct", -25.0, 25.0, Severity.WARNING),
     ),
 )
+
+STANDARDS = Suite(
+    "standard_values_are_sound",
+    Target.STANDARDS,
+    "Every standard value names its source and grade and lies where values of solids do",
+    (
+        Expectation("there_is_a_standard_value", "ExpectTableRowCountToBeBetween", {"min_value": 1}),
+        given("material"),
+        given("source"),
+        given("publisher"),
+        _among("grades_are_known", "grade", ["A", "B", "C", "D"]),
+        between("moduli_are_those_of_solids", "young_modulus_gpa", 1e-4, 1_100.0),
+        between("yield_strengths_are_possible", "yield_strength_mpa", 0.0, STRESS_MPA[1]),
+        between("tensile_strengths_are_possible", "tensile_strength_mpa", 0.0, STRESS_MPA[1]),
+        between("elongations_are_possible", "elongation_pct", 0.0, 100 * STRAIN[1]),
+        between("densities_are_possible", "density_kg_m3", 1.0, 25_000.0),
+        Expectation(
+            "yield_is_below_tensile_strength",
+            "ExpectColumnPairValuesAToBeGreaterThanB",
+            {
+                "column_A": "tensile_strength_mpa",
+                "column_B": "yield_strength_mpa",
+                "or_equal": True,
+                "ignore_row_if": "either_value_is_missing",
+            },
+        ),
+    ),
+)

@@ -1,6 +1,6 @@
 """Evaluated tests beside the approved standard values, staged and published. The verdict itself is `domain`'s."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -31,31 +31,6 @@ class Evaluated:
     name: str
     is_disputed: bool
     subject: Subject
-
-
-def standards(connection: psycopg.Connection) -> tuple[Standard, ...]:
-    """Return the standard values on which two publishers agree; of several, the one of the best grade."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
-            "SELECT m.name AS material, s.condition, s.temperature_c, s.source, s.agreeing, s.young_modulus_gpa,"
-            " s.yield_strength_mpa, s.tensile_strength_mpa, s.elongation_pct FROM meva.standard_property AS s"
-            " JOIN meva.material AS m USING (material_id) WHERE s.is_approved ORDER BY s.grade, s.source"
-        ).fetchall()
-    alike: dict[tuple[str, str | None, float], list[dict[str, Any]]] = {}
-    for row in rows:
-        alike.setdefault((row["material"], row["condition"], row["temperature_c"]), []).append(row)
-    return tuple(_standard(key, group) for key, group in alike.items())
-
-
-def _standard(key: tuple[str, str | None, float], rows: Sequence[Mapping[str, Any]]) -> Standard:
-    values: dict[Property, float] = {}
-    sources: list[str] = []
-    for item in Property:
-        best = next((row for row in rows if item in row["agreeing"] and row[item] is not None), None)
-        if best is not None:
-            values[item] = best[item]
-            sources.append(best["source"])
-    return Standard(*key, source=", ".join(dict.fromkeys(sources)), values=values)
 
 
 def newest(connection: psycopg.Connection) -> Iterator[Evaluated]:

@@ -76,6 +76,8 @@ def stage(connection: psycopg.Connection, batch: Batch, registers: Registers) ->
         ).format(batch.machines)
     )
     known = tensile_machines.known(connection)
+    for each in registers.standards:
+        known.material(each.material)  # of two spellings that are new the one that stands first counts
     with connection.cursor() as cursor:
         cursor.executemany(
             sql.SQL("INSERT INTO {} VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)").format(
@@ -168,7 +170,7 @@ def approved(connection: psycopg.Connection) -> tuple[comparison.Standard, ...]:
             "SELECT m.name, p.condition, p.temperature_c, p.source, p.publisher, p.grade, p.agreeing, {}"
             " FROM meva.standard_property AS p JOIN meva.material AS m USING (material_id) WHERE p.is_approved"
             " ORDER BY m.name, p.condition, p.temperature_c, p.source"
-        ).format(sql.SQL(", ").join(map(sql.Identifier, PROPERTY_COLUMNS)))
+        ).format(_listed("p", PROPERTY_COLUMNS))
     ).fetchall()
     found = []
     for (material, condition, temperature_c), group in groupby(rows, key=lambda row: row[:3]):

@@ -119,7 +119,7 @@ def _content() -> list[Column[Any]]:
         Column("points", Integer, nullable=False, comment="Number of points"),
         Column("displacement_source", Text, nullable=False, comment="extensometer or crosshead"),
         Column("has_time", Boolean, nullable=False, comment="False: points are 1 µs apart, for their order only"),
-        Column("tare_n", Double, nullable=False, comment="Subtracted from every load, N"),
+        Column("tare_n", Double, nullable=False, comment="Lowest force within the zero band, N; loads are as measured"),
         Column("zero_mm", Double, nullable=False, comment="Subtracted from every displacement, mm"),
         Column("time_offset_s", Double, nullable=False, comment="Subtracted from every time, s"),
         Column("rows_read", Integer, nullable=False, comment="Rows of the file = points + the rows left out"),
@@ -212,7 +212,7 @@ def _points() -> list[Column[Any]]:
             comment="started_at + elapsed_s; without a time in the file started_at + point µs",
         ),
         Column("elapsed_s", Double, comment="Time since the first point, s; NULL: the file has none"),
-        Column("load_n", Double, nullable=False, comment="Force less the tare, N"),
+        Column("load_n", Double, nullable=False, comment="Force as measured, N"),
         Column(
             "displacement_mm", Double, nullable=False, comment="Extensometer's where there is one, else crosshead, mm"
         ),

@@ -109,8 +109,8 @@ FORWARD_SIMULATIONS = Table(
     CheckConstraint("simulation_type IN ('forward', 'reverse')", name="simulation_type"),
     CheckConstraint("status IN ('running', 'completed', 'failed')", name="status"),
     CheckConstraint(
-        "status <> 'completed' OR num_nulls(peak_pressure, peak_time, num_data_points, curve_sha256) = 0",
-        name="completed_has_a_curve",
+        "status <> 'completed' OR num_nulls(peak_pressure, peak_time, num_data_points) = 0",
+        name="completed_has_figures",
     ),
     CheckConstraint("status <> 'failed' OR error_message IS NOT NULL", name="failed_says_why"),
     Index("forward_simulations_current_key", "name", unique=True, postgresql_where=text("is_current")),

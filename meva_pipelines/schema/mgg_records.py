@@ -168,6 +168,7 @@ OPERATION_LOGS = Table(
     Column("details", Text, comment="Circumstances; may hold personal data"),
     Column("ip_address", INET, comment="Address it came from; personal data"),
     Column("user_agent", Text, comment="Program it came from; personal data"),
+    Column("origin", Text, comment="Row of an old database that it was taken over from; NULL: written here"),
     Column(
         "created_at",
         DateTime(timezone=True),

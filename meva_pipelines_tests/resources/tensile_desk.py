@@ -191,7 +191,7 @@ class Desk:
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Return all rows of a query, asked as the superuser."""
         with psycopg.connect(self.postgres.dsn()) as connection:
-            return connection.execute(query, values).fetchall()
+            return connection.execute(query, values or None).fetchall()
 
 
 def refused(specimen: str, rule: str = "curve_is_usable") -> Reading:

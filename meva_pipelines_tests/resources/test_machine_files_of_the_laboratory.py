@@ -79,7 +79,7 @@ def demand_curve(recording: Recording, trial: Trial, headings: dict[Channel, Hea
     curve, repairs = recording.curve, recording.repairs
     assert repairs.rows_read == len(trial.measured.time_s)
     assert (repairs.rows_repeated, repairs.rows_after_break, repairs.rows_blank) == (trial.repeated, trial.tail, 0)
-    demand_near(curve.load_n, Channel.FORCE, trial, headings[Channel.FORCE], shift=repairs.tare_n)
+    demand_near(curve.load_n, Channel.FORCE, trial, headings[Channel.FORCE])
     if Channel.TIME in headings:
         assert curve.elapsed_s is not None
         true = trial.measured.time_s[trial.repeated : len(trial.measured.time_s) - trial.tail]

@@ -238,3 +238,15 @@ def test_an_address_shows_no_credentials_and_no_options() -> None:
     store = ObjectStore(url="s3://AKIAEXAMPLE:geheim@bucket/prefix/?region=ap-northeast-2&secret_key=geheim")
     assert store.uri("raw/page") == "s3://bucket/prefix/raw/page"
     assert "geheim" not in f"{store!r} {store}"
+
+
+def test_what_nobody_refers_to_is_removed_below_a_prefix_and_nothing_beside_it(store: ObjectStore) -> None:
+    for key in ("staged/1/a", "staged/1/b", "staged/10/a"):
+        store.put(key, b"x")
+    for _ in range(2):
+        store.discard("staged/1")
+    assert store.get("staged/10/a") == b"x"
+    with pytest.raises(Unavailable):
+        store.get("staged/1/a")
+    with pytest.raises(Refused):
+        store.discard("../elsewhere")

@@ -183,7 +183,8 @@ def state(desk: Desk) -> tuple[list[tuple[object, ...]], ...]:
             " JOIN meva.tensile_data_history AS d USING (content_id) GROUP BY h.content_id ORDER BY 1, 4"
         ),
         desk.rows(
-            "SELECT name, standing_sha256, waiting_sha256 FROM meva.data_conflict_log WHERE status = 'open' ORDER BY 1, 2, 3"
+            "SELECT name, standing_sha256, waiting_sha256 FROM meva.data_conflict_log"
+            " WHERE status = 'open' ORDER BY 1, 2, 3"
         ),
     )
 

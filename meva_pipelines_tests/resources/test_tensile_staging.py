@@ -1,5 +1,6 @@
 """A batch of tests is staged whole, judged by its rows, and cannot change unseen before it is published."""
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import pytest
 
 from meva_pipelines.domain.failures import Rejected, Unavailable
 from meva_pipelines.domain.tensile.recording import Reading, Refusal
-from meva_pipelines.resources import landing_ledger, tensile_intake, tensile_staging
+from meva_pipelines.resources import landing_ledger, tensile_intake, tensile_machines, tensile_staging
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.registry_staging import RowRule
 from meva_pipelines.resources.tensile_batch import Batch
-from meva_pipelines.resources.tensile_intake import FILES, Original
+from meva_pipelines.resources.tensile_intake import FILES, Original, Upload
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.resources.tensile_desk import (
     NOON,
@@ -76,7 +77,8 @@ def test_calibration_is_that_of_the_day_of_the_test(desk: Desk, machine: str, ex
         for name, until in (("Z100", date(2026, 11, 18)), ("Z250", date(2026, 11, 17))):
             connection.execute(
                 "WITH m AS (INSERT INTO meva.testing_machine (name, is_registered) VALUES (%s, true)"
-                " RETURNING machine_id) INSERT INTO meva.machine_calibration SELECT machine_id, '2026-01-01', %s, '1', NULL, 0 FROM m",
+                " RETURNING machine_id) INSERT INTO meva.machine_calibration"
+                " SELECT machine_id, '2026-01-01', %s, '1', NULL, 0 FROM m",
                 [name, until],
             )
     batch = desk.stage((upload("a.csv"), Reading((recording(machine=machine, started_at=NOON),))))
@@ -160,6 +162,29 @@ def test_many_points_are_spread_over_several_objects(desk: Desk, tmp_path: Path)
     assert len(list((tmp_path / "store").rglob("*.points"))) == 2
     assert desk.publish(batch).points == 600_000
     assert desk.rows("SELECT min(points), max(points), count(*) FROM meva.tensile_test") == [(150_000, 150_000, 4)]
+
+
+def test_staging_uses_one_session(desk: Desk) -> None:
+    """Of the 20 that the design allows to everybody together."""
+    sessions = []
+
+    def readings() -> Iterator[tuple[Upload, Reading]]:
+        for number in range(3):
+            sessions.append(
+                desk.rows(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND application_name LIKE 'meva %'"
+                )
+            )
+            yield upload(f"{number}.csv"), Reading((recording(f"A-{number}"),))
+
+    batch = Batch(desk.open())
+    with desk.postgres.connect(Role.WRITER, work="stage tests") as connection:
+        tensile_staging.create(connection, batch)
+        tensile_staging.stage(
+            connection, batch, desk.store, readings(), register=tensile_machines.known(connection), now=NOON
+        )
+    assert sessions == [[(1,)]] * 3
 
 
 # ---- quarantine

@@ -114,7 +114,8 @@ class Detection:
 class Repairs:
     """What was taken away or shifted before the curve was stored: rows read = points stored + the rows counted here.
 
-    `tare_n` and `zero_mm` were subtracted from load and displacement, `time_offset_s` from the time.
+    `zero_mm` was subtracted from the displacement, `time_offset_s` from the time. `tare_n` is the lowest force where it
+    lies below zero and within the zero band: it is recorded, and loads stay as they were measured.
     """
 
     rows_read: int

@@ -97,12 +97,12 @@ def repaired(
     _demand_increasing(rows, first_row)
     tare = _tare(rows, zero_band_n, first_row)
     if tare:
-        remarks.append(f"the force began at {tare:.6g} N, within the zero band: subtracted")
+        remarks.append(f"the force goes down to {tare:.6g} N, within the zero band: kept as measured")
     start = 0.0 if rows.time is None else float(rows.time[0])
     displacement = rows.of(selection.displacement)
     zero = _zero(displacement, is_position=selection.is_position)
     curve = Curve(
-        load_n=rows.load - tare if tare else rows.load,
+        load_n=rows.load,
         displacement_mm=displacement - zero if zero else displacement,
         displacement_source=selection.source,
         elapsed_s=None if rows.time is None else rows.time - start,

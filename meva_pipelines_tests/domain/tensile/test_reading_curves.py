@@ -151,10 +151,10 @@ def test_slow_unloading_is_no_break_but_ends_at_zero() -> None:
     assert repairs.rows_after_break == np.count_nonzero(load < 0)
 
 
-def test_a_force_a_little_below_zero_is_tared_and_more_is_refused() -> None:
+def test_a_force_a_little_below_zero_is_kept_and_recorded_and_more_is_refused() -> None:
     curve, repairs = repair.repaired(selection(LOAD - 30.0), first_row=1)
     assert repairs.tare_n == -30.0
-    np.testing.assert_allclose(curve.load_n, LOAD)
+    np.testing.assert_allclose(curve.load_n, LOAD - 30.0)
     error = broken("load_is_not_negative", selection(LOAD - 500.0))
     assert (error.field, error.row) == ("force", 10)
     curve, repairs = repair.repaired(selection(LOAD - 500.0), first_row=1, zero_band_n=600.0)

@@ -138,7 +138,7 @@ def upgrade() -> None:
         sa.Column(
             "elapsed_s", sa.Double(), nullable=True, comment="Time since the first point, s; NULL: the file has none"
         ),
-        sa.Column("load_n", sa.Double(), nullable=False, comment="Force less the tare, N"),
+        sa.Column("load_n", sa.Double(), nullable=False, comment="Force as measured, N"),
         sa.Column(
             "displacement_mm",
             sa.Double(),
@@ -179,7 +179,7 @@ def upgrade() -> None:
         sa.Column(
             "elapsed_s", sa.Double(), nullable=True, comment="Time since the first point, s; NULL: the file has none"
         ),
-        sa.Column("load_n", sa.Double(), nullable=False, comment="Force less the tare, N"),
+        sa.Column("load_n", sa.Double(), nullable=False, comment="Force as measured, N"),
         sa.Column(
             "displacement_mm",
             sa.Double(),
@@ -461,7 +461,9 @@ def upgrade() -> None:
         sa.Column(
             "has_time", sa.Boolean(), nullable=False, comment="False: points are 1 µs apart, for their order only"
         ),
-        sa.Column("tare_n", sa.Double(), nullable=False, comment="Subtracted from every load, N"),
+        sa.Column(
+            "tare_n", sa.Double(), nullable=False, comment="Lowest force within the zero band, N; loads are as measured"
+        ),
         sa.Column("zero_mm", sa.Double(), nullable=False, comment="Subtracted from every displacement, mm"),
         sa.Column("time_offset_s", sa.Double(), nullable=False, comment="Subtracted from every time, s"),
         sa.Column("rows_read", sa.Integer(), nullable=False, comment="Rows of the file = points + the rows left out"),
@@ -580,7 +582,9 @@ def upgrade() -> None:
         sa.Column(
             "has_time", sa.Boolean(), nullable=False, comment="False: points are 1 µs apart, for their order only"
         ),
-        sa.Column("tare_n", sa.Double(), nullable=False, comment="Subtracted from every load, N"),
+        sa.Column(
+            "tare_n", sa.Double(), nullable=False, comment="Lowest force within the zero band, N; loads are as measured"
+        ),
         sa.Column("zero_mm", sa.Double(), nullable=False, comment="Subtracted from every displacement, mm"),
         sa.Column("time_offset_s", sa.Double(), nullable=False, comment="Subtracted from every time, s"),
         sa.Column("rows_read", sa.Integer(), nullable=False, comment="Rows of the file = points + the rows left out"),

@@ -412,6 +412,12 @@ def _create_tables() -> None:
         sa.Column("ip_address", postgresql.INET(), nullable=True, comment="Address it came from; personal data"),
         sa.Column("user_agent", sa.Text(), nullable=True, comment="Program it came from; personal data"),
         sa.Column(
+            "origin",
+            sa.Text(),
+            nullable=True,
+            comment="Row of an old database that it was taken over from; NULL: written here",
+        ),
+        sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
             server_default=sa.text("now()"),
@@ -637,8 +643,8 @@ def _create_tables() -> None:
             "simulation_type IN ('forward', 'reverse')", name=op.f("forward_simulations_simulation_type_check")
         ),
         sa.CheckConstraint(
-            "status <> 'completed' OR num_nulls(peak_pressure, peak_time, num_data_points, curve_sha256) = 0",
-            name=op.f("forward_simulations_completed_has_a_curve_check"),
+            "status <> 'completed' OR num_nulls(peak_pressure, peak_time, num_data_points) = 0",
+            name=op.f("forward_simulations_completed_has_figures_check"),
         ),
         sa.CheckConstraint(
             "status <> 'failed' OR error_message IS NOT NULL", name=op.f("forward_simulations_failed_says_why_check")

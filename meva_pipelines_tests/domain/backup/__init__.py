@@ -1,0 +1,1 @@
+"""Backups as pure decisions: records, chains, the log, retention, names of members."""

@@ -1,0 +1,70 @@
+"""Chains and routes: what hangs together, what can be restored, and by which way."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from meva_pipelines.domain.backup import chains
+from meva_pipelines.domain.backup.chains import Standing
+from meva_pipelines.domain.backup.vocabulary import Method
+from meva_pipelines.domain.backup.wal import Segment
+from meva_pipelines.domain.failures import Refused
+from meva_pipelines_tests.domain.backup.shelf_of_records import START, made
+
+FULL = made(1, segment=5)
+CHILD = made(2, parent=FULL, segment=6)
+GRANDCHILD = made(3, parent=CHILD, segment=7)
+LOG = [made(number, method=Method.WAL, segment=number) for number in range(4, 10)]
+SEGMENTS = {backup.id: [Segment(1, backup.sequence)] for backup in LOG}
+
+
+def test_increments_hang_on_their_full_backup() -> None:
+    (chain,) = chains.chains([Standing(backup=backup, is_verified=True) for backup in (GRANDCHILD, FULL, CHILD)])
+    assert [member.backup for member in chain.members] == [FULL, CHILD, GRANDCHILD]
+    assert chain.is_whole
+    assert chain.is_usable
+
+
+def test_a_child_of_another_backup_of_that_name_is_an_orphan() -> None:
+    """The parent's digest binds: a backup that was put in the parent's place does not take its children over."""
+    impostor = replace(FULL, description="another")
+    found = chains.chains([Standing(backup=backup, is_verified=True) for backup in (impostor, CHILD)])
+    assert [chain.is_whole for chain in found] == [True, False]
+    with pytest.raises(Refused, match="parent"):
+        chains.lineage([impostor, CHILD], CHILD)
+
+
+def test_a_missing_middle_breaks_the_line() -> None:
+    with pytest.raises(Refused, match="cannot be restored"):
+        chains.lineage([FULL, GRANDCHILD], GRANDCHILD)
+    assert chains.lineage([FULL, CHILD, GRANDCHILD], GRANDCHILD) == (FULL, CHILD, GRANDCHILD)
+
+
+def test_the_route_takes_the_newest_base_before_the_moment() -> None:
+    everything = [FULL, CHILD, GRANDCHILD, *LOG]
+    between = GRANDCHILD.covers_until - timedelta(hours=1)
+    assert chains.route(everything, SEGMENTS, until=between).bases == (FULL, CHILD)
+    latest = chains.route(everything, SEGMENTS, until=None)
+    assert latest.bases == (FULL, CHILD, GRANDCHILD)
+    assert latest.covers_until == LOG[-1].covers_until
+    assert [backup.sequence for backup in latest.log] == [7, 8, 9]
+
+
+def test_a_gap_in_the_log_ends_the_reach_and_is_said() -> None:
+    broken = [FULL, *(backup for backup in LOG if backup.sequence != 8)]
+    assert chains.route(broken, SEGMENTS, until=None).covers_until == LOG[3].covers_until
+    with pytest.raises(Refused, match="reaches"):
+        chains.route(broken, SEGMENTS, until=LOG[-1].covers_until)
+
+
+def test_an_older_base_helps_where_the_newer_lost_its_log() -> None:
+    """The newest base's first segment is missing; the base before it carries on to there all the same."""
+    without = [backup for backup in LOG if backup.sequence != 7]
+    found = chains.route([FULL, CHILD, GRANDCHILD, *without], SEGMENTS, until=LOG[2].covers_until - timedelta(days=1))
+    assert found.bases == (FULL, CHILD)
+
+
+def test_a_moment_before_every_backup_is_refused() -> None:
+    with pytest.raises(Refused, match="oldest usable moment"):
+        chains.route([FULL, *LOG], SEGMENTS, until=START)

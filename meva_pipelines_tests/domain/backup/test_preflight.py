@@ -1,0 +1,53 @@
+"""What is said of a server before anything is taken of it."""
+
+from dataclasses import replace
+
+from meva_pipelines.domain.backup import preflight
+from meva_pipelines.domain.backup.preflight import ServerFacts
+
+READY = ServerFacts(
+    version=180006,
+    tools=18,
+    may_replicate=True,
+    wal_level="replica",
+    summarizes_wal=True,
+    max_wal_senders=10,
+    free_slots=10,
+    tablespaces=0,
+    data_bytes=1_000_000_000,
+)
+
+
+def missing(facts: ServerFacts) -> dict[str, str]:
+    return {finding.name: finding.said for finding in preflight.server(facts) if not finding.is_met}
+
+
+def test_a_ready_server_is_ready() -> None:
+    assert missing(READY) == {}
+    assert preflight.can_be_physical(READY)
+    assert preflight.can_be_incremental(READY)
+
+
+def test_what_is_missing_comes_with_the_command() -> None:
+    assert "ALTER SYSTEM SET wal_level = 'replica'" in missing(replace(READY, wal_level="minimal"))["wal_level"]
+    said = missing(replace(READY, summarizes_wal=False))
+    assert "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();" in said["summarize_wal"]
+    assert "ALTER ROLE" in missing(replace(READY, may_replicate=False))["replication_right"]
+
+
+def test_an_older_server_gets_full_backups_and_the_log() -> None:
+    debian = replace(READY, version=150014, summarizes_wal=False)
+    assert preflight.can_be_physical(debian)
+    assert not preflight.can_be_incremental(debian)
+
+
+def test_a_managed_server_gets_dumps_only() -> None:
+    assert not preflight.can_be_physical(replace(READY, may_replicate=False))
+
+
+def test_room_is_asked_for_with_numbers() -> None:
+    found = preflight.space(data_bytes=10_000_000_000, free_bytes=19_000_000_000)
+    assert not found.is_met
+    assert found.said == "19.0 GB free, 20.0 GB wanted (2 × 10.0 GB of data)"
+    assert preflight.space(data_bytes=10, free_bytes=20).is_met
+    assert preflight.space(data_bytes=10**15, free_bytes=None).is_met

@@ -1,0 +1,249 @@
+"""Retention: whatever happens, the minimum of proven ways back stays; what is strange lets nothing go.
+
+The machine at the end plays seeded histories of backups, failures, corruption, garbage and clocks that jump, expires
+at random moments, and looks at what is left.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meva_pipelines.domain.backup import retention
+from meva_pipelines.domain.backup.chains import Standing, chains
+from meva_pipelines.domain.backup.retention import Policy
+from meva_pipelines.domain.backup.vocabulary import Extent, Method
+from meva_pipelines.domain.failures import Refused
+from meva_pipelines_tests.domain.backup.shelf_of_records import START, made
+
+LEAN = Policy(daily=0, weekly=0, monthly=0)
+
+
+def sound(sequence: int, **changes: object) -> Standing:
+    return replace(Standing(backup=made(sequence), is_verified=True), **changes)  # type: ignore[arg-type]
+
+
+def expired(standings: list[Standing], *, now: datetime, policy: Policy = LEAN) -> list[int]:
+    return [backup.sequence for backup in retention.judge(standings, now=now, policy=policy).expired]
+
+
+def after(days: float) -> datetime:
+    return START + timedelta(days=days)
+
+
+def test_the_window_and_the_chain_before_it_stay() -> None:
+    """Eleven daily fulls, seven days: the one from before the window carries the log into it."""
+    assert expired([sound(day) for day in range(1, 12)], now=after(11.5)) == [1, 2, 3]
+
+
+def test_the_minimum_stays_however_old_it_is() -> None:
+    assert expired([sound(day) for day in range(1, 6)], now=after(400)) == [1, 2, 3]
+    assert expired([sound(1)], now=after(400)) == []
+
+
+def test_failed_and_corrupted_ones_never_count() -> None:
+    standings = [sound(1), sound(2), sound(3, is_verified=False), sound(4, is_corrupted=True)]
+    assert expired(standings, now=after(400)) == []
+    assert expired([*standings, sound(5)], now=after(400)) == [1, 3, 4]
+
+
+def test_the_last_proven_chain_stays() -> None:
+    standings = [sound(1, is_proven=True), *(sound(day) for day in range(2, 8))]
+    assert expired(standings, now=after(400)) == [2, 3, 4, 5]
+
+
+def test_a_hold_keeps_the_whole_chain() -> None:
+    full = made(1)
+    child = Standing(backup=made(2, parent=full), is_verified=True, is_held=True)
+    standings = [Standing(backup=full, is_verified=True), child, *(sound(day) for day in range(3, 8))]
+    assert expired(standings, now=after(400)) == [3, 4, 5]
+
+
+def test_sons_fathers_and_grandfathers_stay() -> None:
+    """Day 90 is Monday 1 February 2027 in Korea: Sundays are days 89, 82 and 75, ends of months days 89 and 58."""
+    standings = [sound(day) for day in range(1, 91)]
+    decisions = retention.judge(standings, now=after(90.5), policy=Policy()).decisions
+    kept = [decision.backup.sequence for decision in decisions if decision.is_kept]
+    assert kept == [58, 75, 82, *range(83, 91)]
+
+
+def test_a_chain_goes_whole_and_a_child_never_stays_alone() -> None:
+    full = made(1)
+    child = made(2, parent=full)
+    standings = [Standing(backup=backup, is_verified=True) for backup in (full, child)]
+    standings += [sound(day) for day in range(30, 33)]
+    assert expired(standings, now=after(40)) == [1, 2, 30]
+
+
+@pytest.mark.parametrize(
+    ("strange", "said"),
+    [
+        (replace(made(9), completed_at=after(500)), "in the future"),
+        (replace(made(9), covers_until=after(500)), "in the future"),
+        (replace(made(9), created_at=after(395), completed_at=after(394)), "before it began"),
+    ],
+)
+def test_strange_moments_let_nothing_go(strange: object, said: str) -> None:
+    standings = [*(sound(day) for day in range(1, 6)), Standing(backup=strange)]  # type: ignore[arg-type]
+    verdict = retention.judge(standings, now=after(400), policy=LEAN)
+    assert verdict.expired == ()
+    assert said in " ".join(verdict.blocked)
+
+
+def test_a_clock_that_ran_backwards_lets_nothing_go_until_it_is_past() -> None:
+    standings = [sound(1), sound(2), Standing(backup=made(3, at=after(10)), is_verified=True), sound(4), sound(5)]
+    assert retention.judge(standings, now=after(12), policy=LEAN).blocked == (
+        "the clock ran backwards between two backups",
+    )
+    assert expired(standings, now=after(30)) == [1, 2, 3]
+
+
+def test_an_unreadable_record_lets_nothing_go() -> None:
+    verdict = retention.judge([sound(day) for day in range(1, 9)], now=after(400), policy=LEAN, unreadable=1)
+    assert verdict.expired == ()
+    assert verdict.blocked
+
+
+@pytest.mark.parametrize("changes", [{"window": timedelta(0)}, {"minimum_redundancy": 0}, {"daily": -1}])
+def test_a_policy_that_could_empty_a_target_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(Refused):
+        Policy(**changes)  # type: ignore[arg-type]
+
+
+def test_the_log_stays_as_far_back_as_a_base_needs_it() -> None:
+    bases = retention.judge([sound(day) for day in range(1, 12)], now=after(11.5), policy=LEAN)
+    log = [Standing(backup=made(day, method=Method.WAL, segment=day - 1)) for day in range(1, 12)]
+    assert [backup.sequence for backup in retention.judge_log(log, bases).expired] == [1, 2, 3]
+
+
+def test_the_log_stays_where_no_base_says_otherwise() -> None:
+    log = [Standing(backup=made(day, method=Method.WAL)) for day in range(1, 5)]
+    assert retention.judge_log(log, retention.Verdict(())).expired == ()
+
+
+@dataclass
+class History:
+    """A target on which things happen."""
+
+    now: datetime = START
+    clock_error: timedelta = timedelta(0)
+    standings: list[Standing] = field(default_factory=list)
+    unreadable: int = 0
+    numbers: count = field(default_factory=lambda: count(1))  # type: ignore[type-arg]
+
+    def take(self, *, is_incremental: bool) -> None:
+        parents = [one.backup for one in self.standings]
+        parent = parents[-1] if is_incremental and parents else None
+        moment = self.now + self.clock_error
+        self.standings.append(Standing(backup=made(next(self.numbers), at=moment, parent=parent)))
+
+    def change(self, what: str, position: int) -> None:
+        if self.standings:
+            index = position % len(self.standings)
+            self.standings[index] = CHANGES[what](self.standings[index])
+
+    def lose(self, position: int) -> None:
+        if self.standings:
+            self.standings.pop(position % len(self.standings))
+
+    def expire(self, policy: Policy) -> None:
+        before = self.usable()
+        verdict = retention.judge(
+            self.standings, now=self.now + self.clock_error, policy=policy, unreadable=self.unreadable
+        )
+        gone = {backup.id for backup in verdict.expired}
+        self.standings = [one for one in self.standings if one.backup.id not in gone]
+        self.demand(before, policy, gone)
+
+    def usable(self) -> list[str]:
+        return [chain.full.id for chain in chains(self.standings) if chain.is_usable]
+
+    def demand(self, before: list[str], policy: Policy, gone: set[str]) -> None:
+        left = self.usable()
+        assert len(left) >= min(policy.minimum_redundancy, len(before)), "B1: the minimum of verified chains"
+        assert left[-policy.minimum_redundancy :] == before[-policy.minimum_redundancy :], "and the newest ones"
+        there = {one.backup.id for one in self.standings}
+        for one in self.standings:
+            parent = one.backup.parent_id
+            assert one.backup.extent is Extent.FULL or parent in there or parent not in gone, "B3: no orphan is made"
+        assert not self.unreadable or not gone, "B6: garbage lets nothing go"
+
+
+CHANGES: dict[str, Callable[[Standing], Standing]] = {
+    "verify": lambda one: replace(one, is_verified=True),
+    "prove": lambda one: replace(one, is_verified=True, is_proven=True),
+    "corrupt": lambda one: replace(one, is_verified=False, is_corrupted=True),
+    "hold": lambda one: replace(one, is_held=True),
+    "lift": lambda one: replace(one, is_held=False),
+}
+EVENTS = st.one_of(
+    st.tuples(st.just("full")),
+    st.tuples(st.just("incremental")),
+    st.tuples(st.sampled_from([*CHANGES, "lose"]), st.integers(0, 50)),
+    st.tuples(st.just("wait"), st.floats(0, 5)),
+    st.tuples(st.just("clock"), st.floats(-3, 3)),
+    st.tuples(st.just("garbage"), st.integers(0, 1)),
+    st.tuples(st.just("expire")),
+)
+POLICIES = st.builds(
+    Policy,
+    window=st.integers(1, 10).map(lambda days: timedelta(days=days)),
+    minimum_redundancy=st.integers(1, 4),
+    daily=st.integers(0, 3),
+    weekly=st.integers(0, 2),
+    monthly=st.integers(0, 2),
+)
+
+
+def play(history: History, event: tuple[object, ...], policy: Policy) -> None:
+    match event:
+        case ("full" | "incremental" as kind,):
+            history.take(is_incremental=kind == "incremental")
+        case ("lose", int(position)):
+            history.lose(position)
+        case (str(what), int(position)) if what in CHANGES:
+            history.change(what, position)
+        case ("wait", float(days)):
+            history.now += timedelta(days=days)
+        case ("clock", float(days)):
+            history.clock_error = timedelta(days=days)
+        case ("garbage", int(number)):
+            history.unreadable = number
+        case _:
+            history.expire(policy)
+
+
+@settings(max_examples=400)
+@given(st.lists(EVENTS, max_size=60), POLICIES)
+def test_no_history_leaves_fewer_than_the_minimum(events: list[tuple[object, ...]], policy: Policy) -> None:
+    history = History()
+    for event in events:
+        play(history, event, policy)
+        held = {one.backup.id for one in history.standings if one.is_held}
+        proven = [chain.full.id for chain in chains(history.standings) if chain.is_proven]
+        history.expire(policy)
+        there = {one.backup.id for one in history.standings}
+        assert held <= there, "a hold holds"
+        assert not proven or proven[-1] in there, "the last proven chain stays"
+
+
+@settings(max_examples=200)
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 10))
+def test_every_moment_of_the_window_can_still_be_reached(fulls: list[bool], days: int) -> None:
+    """Half-daily backups, some of them fulls: the base for each moment of the window is there after every expiry."""
+    policy = replace(LEAN, window=timedelta(days=days))
+    history = History()
+    for is_full in fulls:
+        history.now += timedelta(hours=12)
+        history.take(is_incremental=not is_full)
+        history.standings = [replace(one, is_verified=True) for one in history.standings]
+        before = sorted(one.backup.covers_until for one in history.standings)
+        history.expire(policy)
+        left = {one.backup.covers_until for one in history.standings}
+        since = history.now - policy.window
+        wanted = [moment for moment in before if moment > since] + [m for m in before if m <= since][-1:]
+        assert set(wanted) <= left
