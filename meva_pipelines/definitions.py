@@ -21,6 +21,7 @@ from meva_pipelines.assets import (
     simulation_scorecard,
     simulation_uploads,
     tensile,
+    tensile_cache,
     tensile_registers,
     tensile_report,
     tensile_results,
@@ -43,6 +44,7 @@ from meva_pipelines.checks import backups, gates, operations, reconciliation, si
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.alerts import Webhook
 from meva_pipelines.resources.backup_taking import Vault
+from meva_pipelines.resources.cache import Cache
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME
 from meva_pipelines.resources.landing import Landing
@@ -61,6 +63,7 @@ _ASSETS = (
     tensile,
     tensile_results,
     tensile_report,
+    tensile_cache,
     simulation_uploads,
     simulation,
     simulation_comparisons,
@@ -111,6 +114,7 @@ def defs() -> dg.Definitions:
                 service_key=_setting("MEVA_EGEN_SERVICE_KEY", ""),
                 dialect=_setting("MEVA_EGEN_DIALECT", "data_go_kr"),
             ),
+            "cache": Cache(url=_setting("MEVA_REDIS_URL", "")),
             "webhook": Webhook(url=_setting("MEVA_ALERT_WEBHOOK_URL", "")),
             "vault": Vault(
                 url=_setting("MEVA_BACKUP_URL", _folder_url("backups")),

@@ -64,7 +64,7 @@ def roll_back_sync(context: dg.OpExecutionContext, config: RollbackConfig, postg
         target = ledger.attempt(connection, config.token)
         if target is None or target.subject != aed.SUBJECT:
             raise Refused(f"there is no sync {config.token} of {aed.SUBJECT}")
-        allowed = registry_rollback.undoable_runs(connection, subject=aed.SUBJECT, source=target.source)
+        allowed = ledger.undoable_runs(connection, subject=aed.SUBJECT, source=target.source)
         if config.token not in allowed:
             raise Refused(
                 f"sync {config.token} cannot be rolled back now: newer syncs stand on it. "
@@ -90,7 +90,7 @@ def _undo(postgres: Postgres, target: ledger.Attempt, run_id: str) -> Undone:
             target_token=target.token,
         )
     with ledger.watch(postgres, attempt), publishing.locked(postgres, attempt) as connection:
-        if target.token not in registry_rollback.undoable_runs(
+        if target.token not in ledger.undoable_runs(
             connection, subject=target.subject, source=target.source
         ):
             raise Refused(f"sync {target.token} can no longer be rolled back: another run published meanwhile")

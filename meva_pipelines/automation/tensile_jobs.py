@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from meva_pipelines.assets import tables, tensile, tensile_report, tensile_results
+from meva_pipelines.assets import tables, tensile, tensile_cache, tensile_report, tensile_results
 from meva_pipelines.assets import tensile_registers as registers
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.tensile.versions import Resolution
@@ -17,7 +17,9 @@ from meva_pipelines.schema.roles import Role
 _PUBLISHED = dg.AssetSelection.assets(
     tensile.UPLOADS, tables.key(schema.TENSILE_TEST), tables.key(schema.TENSILE_DATA), tensile_results.SIMULATION_RESULT
 )
-_COMPARED = dg.AssetSelection.assets(tensile_results.STANDARD_COMPARISON, tensile_report.REPORT)
+_COMPARED = dg.AssetSelection.assets(
+    tensile_results.STANDARD_COMPARISON, tensile_report.REPORT, tensile_cache.STANDARDS_KEY, tensile_cache.RECENT_KEY
+)
 _REGISTERS = dg.AssetSelection.assets(
     registers.REGISTERS,
     *map(tables.key, (schema.STANDARD_PROPERTY, schema.MATERIAL, schema.TESTING_MACHINE, schema.MACHINE_CALIBRATION)),
@@ -46,7 +48,7 @@ tensile_evaluation = dg.define_asset_job(
 tensile_comparison = dg.define_asset_job(
     "tensile_comparison",
     selection=_COMPARED,
-    description="Compare every evaluated test with the approved standard values, and report the materials.",
+    description="Compare every evaluated test with the approved standard values; report and caches follow.",
 )
 
 tensile_registers = dg.define_asset_job(
@@ -109,7 +111,7 @@ class TensileRollbackConfig(dg.Config):
 def roll_back_tests(context: dg.OpExecutionContext, config: TensileRollbackConfig, postgres: Postgres) -> None:
     """Restore the tests as they were before a publication, byte for byte; the rollback itself can be rolled back."""
     with postgres.connect(Role.WRITER, work="plan rollback") as connection:
-        allowed = tensile_resolution.undoable_runs(connection, subject=tensile.SUBJECT, source=tensile.SOURCE)
+        allowed = ledger.undoable_runs(connection, subject=tensile.SUBJECT, source=tensile.SOURCE)
     if config.token not in allowed:
         raise Refused(
             f"attempt {config.token} cannot be rolled back now. "

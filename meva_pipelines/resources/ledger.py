@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from meva_pipelines.domain import guards
 from meva_pipelines.domain.failures import MevaError, Rejected, Superseded, Unavailable
 from meva_pipelines.resources import outbox
 from meva_pipelines.resources.postgres import Postgres
@@ -387,6 +388,14 @@ def last_full_day(connection: psycopg.Connection, *, subject: str, source: str) 
     return None if row is None else row[0]
 
 
+def newest_published(connection: psycopg.Connection, *, subject: str) -> int:
+    """Return the newest published attempt of a subject, 0 before the first."""
+    row = connection.execute(
+        "SELECT coalesce(max(token), 0) FROM ops.sync_runs WHERE subject = %s AND status = 'published'", [subject]
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def published_watermark(connection: psycopg.Connection, *, subject: str, source: str) -> datetime | None:
     """Return the greatest source timestamp that was seen and committed, or None before the first.
 
@@ -412,6 +421,16 @@ def undone(connection: psycopg.Connection, *, subject: str, source: str) -> list
         if token not in gone:
             gone.add(target)
     return sorted(gone)
+
+
+def undoable_runs(connection: psycopg.Connection, *, subject: str, source: str) -> frozenset[int]:
+    """Return the tokens of the published runs that may be rolled back now."""
+    runs = connection.execute(
+        "SELECT token, target_token FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
+        " ORDER BY token",
+        [subject, source],
+    ).fetchall()
+    return guards.undoable(dict(runs))
 
 
 def store_verdict(

@@ -7,7 +7,6 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from meva_pipelines.domain import guards
 from meva_pipelines.resources import failpoints
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.registry_publishing import listed
@@ -92,16 +91,6 @@ def touched(connection: psycopg.Connection, *, source: str, target: int) -> int:
         [source, target, source, target],
     ).fetchone()
     return int(row[0]) if row else 0
-
-
-def undoable_runs(connection: psycopg.Connection, *, subject: str, source: str) -> frozenset[int]:
-    """Return the tokens of the published runs that may be rolled back now."""
-    runs = connection.execute(
-        "SELECT token, target_token FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
-        " ORDER BY token",
-        [subject, source],
-    ).fetchall()
-    return guards.undoable(dict(runs))
 
 
 def table_digest(connection: psycopg.Connection, *, source: str) -> str:

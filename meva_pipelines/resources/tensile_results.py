@@ -373,3 +373,18 @@ def _material(name: str, rows: Sequence[dict[str, Any]], curves: int) -> Materia
         if row["displacement_source"] == DisplacementSource.EXTENSOMETER and row["gauge_length_mm"] and row["area_mm2"]
     ]
     return Material(name, samples, tuple(drawable[:curves]))
+
+
+def newest(connection: psycopg.Connection, *, limit: int) -> dict[str, dict[str, Any]]:
+    """Return the newest results by test, the last evaluated first: headline numbers, comparison and version."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            sql.SQL(
+                "SELECT t.name, m.name AS material, t.version, r.evaluator, r.created_at::text AS evaluated_at,"
+                " r.compare_to_std_pct, {} FROM meva.simulation_result AS r"
+                " JOIN meva.tensile_test AS t USING (test_id, content_sha256)"
+                " LEFT JOIN meva.material AS m USING (material_id) ORDER BY r.created_at DESC, r.sim_id DESC LIMIT %s"
+            ).format(sql.SQL(", ").join(sql.Identifier("r", name) for name in _COLUMNS)),
+            [limit],
+        ).fetchall()
+    return {row["name"]: row for row in reversed(rows)}

@@ -62,12 +62,12 @@ class Published:
 def stage(connection: psycopg.Connection, batch: Batch, registers: Registers) -> None:
     """Stage the registers, with what the sources agree on. Staging again starts anew."""
     drop(connection, batch)
+    measured = sql.SQL(", ").join(sql.SQL("{} float8").format(sql.Identifier(name)) for name in PROPERTY_COLUMNS)
     connection.execute(
         sql.SQL(
             "CREATE UNLOGGED TABLE {} (material text, condition text, temperature_c float8, source text,"
-            " publisher text, grade text, young_modulus_gpa float8, yield_strength_mpa float8, tensile_strength_mpa float8,"
-            " elongation_pct float8, poisson_ratio float8, density_kg_m3 float8, agreeing text[])"
-        ).format(batch.standards)
+            " publisher text, grade text, {}, agreeing text[])"
+        ).format(batch.standards, measured)
     )
     connection.execute(
         sql.SQL(

@@ -226,7 +226,7 @@ class Desk:
     def undoable(self) -> frozenset[int]:
         """Tokens that may be rolled back now."""
         with self.postgres.connect(Role.WRITER, work="list rollbacks") as connection:
-            return registry_rollback.undoable_runs(connection, subject=SUBJECT, source=self.source)
+            return ledger.undoable_runs(connection, subject=SUBJECT, source=self.source)
 
     def digest(self) -> str:
         """Digest of every stored byte of the published rows."""

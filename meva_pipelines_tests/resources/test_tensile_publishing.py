@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_an_older_content_that_arrives_late_takes_its_place_in_the_history(desk:
         ({"started_at": later(-500)}, "started_at"),
     ],
 )
-def test_contents_that_disagree_on_a_fact_wait_for_a_person(desk: Desk, change: dict[str, object], fact: str) -> None:
+def test_contents_that_disagree_on_a_fact_wait_for_a_person(desk: Desk, change: dict[str, Any], fact: str) -> None:
     desk.deliver(recording(machine="Z100", started_at=later(-60)))
     published = desk.deliver(recording(**{"machine": "Z100", "started_at": later(-60), **change}), at=later(9))
     assert (published.conflicts, published.live_tests) == (1, 1)
