@@ -5,6 +5,7 @@ import os
 import pytest
 
 pytest_plugins = [
+    "meva_pipelines_tests.fixtures.backups",
     "meva_pipelines_tests.fixtures.warehouse",
     "meva_pipelines_tests.fixtures.location",
     "meva_pipelines_tests.fixtures.attempts",

@@ -10,6 +10,7 @@ from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.schema.roles import STAGING_SCHEMA
 
+STAGED_OBJECTS = "tensile/staged"
 LARGEST_BATCH = 1_000_000
 """Tests that fit into one batch."""
 
@@ -38,7 +39,7 @@ class Batch:
     @property
     def folder(self) -> str:
         """Where the points lie in the store until they are published."""
-        return f"tensile/staged/{self.attempt.token}"
+        return f"{STAGED_OBJECTS}/{self.attempt.token}"
 
     def content_id(self, n: int) -> int:
         """Return the number of the n-th content of the batch: no two batches share one."""

@@ -66,16 +66,13 @@ class Test:
     moved_away: set[str] = field(default_factory=set)
     is_disputed: bool = False
 
-    def add(self, holding: Holding) -> Decision | None:
-        """Take in a content, unless it is known; of two in one batch the earlier stays."""
+    def add(self, holding: Holding) -> None:
+        """Take in a staged content, unless it is known; of two in one batch the earlier counts."""
         sha256 = holding.content.sha256
         known = self.holdings.get(sha256)
-        if sha256 in self.moved_away or (known is not None and known.content.rank <= holding.content.rank):
-            return Decision.UNCHANGED
-        if known is not None and known.place is not Place.STAGED:
-            return Decision.UNCHANGED
-        self.holdings[sha256] = holding
-        return None
+        is_earlier = known is None or (known.place is Place.STAGED and holding.content.rank < known.content.rank)
+        if is_earlier and sha256 not in self.moved_away:
+            self.holdings[sha256] = holding
 
     def arranged(self) -> Arrangement:
         """Return the order in which the contents stand."""

@@ -16,12 +16,12 @@ from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.tensile import identity, measures, moments
 from meva_pipelines.domain.tensile.recording import Reading, Recording, Refusal, Repairs, Specimen
-from meva_pipelines.resources import failpoints, landing_ledger, tensile_points
+from meva_pipelines.resources import failpoints, landing_ledger, registry_staging, tensile_points
 from meva_pipelines.resources import tensile_contents as contents
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.registry_staging import RowRule
-from meva_pipelines.resources.tensile_batch import Batch
+from meva_pipelines.resources.tensile_batch import STAGED_OBJECTS, Batch
 from meva_pipelines.resources.tensile_intake import FILES, Upload
 from meva_pipelines.resources.tensile_machines import Register
 from meva_pipelines.schema.base import sql_type
@@ -97,6 +97,18 @@ def drop(connection: psycopg.Connection, batch: Batch, store: ObjectStore) -> No
     _drop_tables(connection, batch)
     connection.commit()
     store.discard(batch.folder)
+
+
+def drop_abandoned(connection: psycopg.Connection, store: ObjectStore, *, subject: str) -> None:
+    """Drop the staging tables and points of attempts that can publish no more: what runs that died left behind."""
+    registry_staging.drop_abandoned(connection)
+    ended = connection.execute(
+        "SELECT token FROM ops.sync_runs WHERE subject = %s AND status IN ('published', 'failed', 'rejected')"
+        " AND finished_at > now() - interval '7 days'",
+        [subject],
+    ).fetchall()
+    for (token,) in ended:
+        store.discard(f"{STAGED_OBJECTS}/{token}")
 
 
 def _drop_tables(connection: psycopg.Connection, batch: Batch) -> None:

@@ -109,7 +109,7 @@ GRANTS: Mapping[Table, Grant] = {
     mgg_curves.FORWARD_SIMULATIONS: Grant(WRITE),
     mgg_curves.REVERSE_SIMULATIONS: Grant(WRITE),
     mgg_curves.TEST_RESULTS: Grant(WRITE, hidden_from_reader=mgg_curves.PERSONAL_TEST_COLUMNS),
-    mgg_curves.TEST_RESULT_FILES: Grant(APPEND),
+    mgg_curves.TEST_RESULT_FILES: Grant(WRITE),
     mgg_curves.SIMULATION_TIME_SERIES: Grant(APPEND, archiver=REMOVE | APPEND),
     mgg_curves.TEST_TIME_SERIES: Grant(APPEND, archiver=REMOVE | APPEND),
     mgg_records.PT_COMPARISONS: Grant(APPEND),

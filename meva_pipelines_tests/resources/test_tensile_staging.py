@@ -156,6 +156,20 @@ def test_staging_leaves_nothing_behind(desk: Desk, tmp_path: Path) -> None:
     assert list((tmp_path / "store").rglob("*.points")) == []
 
 
+def test_what_a_run_that_died_left_is_dropped_once_it_can_publish_no_more(desk: Desk, tmp_path: Path) -> None:
+    dead = desk.stage((upload("a.csv"), Reading((recording(),))))
+
+    def drop() -> int:
+        with desk.postgres.connect(Role.WRITER, work="clean") as connection:
+            tensile_staging.drop_abandoned(connection, desk.store, subject=SUBJECT)
+        return len(list((tmp_path / "store").rglob("*.points")))
+
+    assert drop() == 1
+    desk.deliver(recording())
+    assert drop() == 0
+    assert desk.rows("SELECT to_regclass(%s)", f"staging.{dead.name('tests')}") == [(None,)]
+
+
 def test_many_points_are_spread_over_several_objects(desk: Desk, tmp_path: Path) -> None:
     large = [recording(f"L-{n}", points=150_000) for n in range(4)]
     batch = desk.stage((upload("a.csv"), Reading(tuple(large))))

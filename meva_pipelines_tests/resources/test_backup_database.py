@@ -1,0 +1,242 @@
+"""Backups of a real server, and the way back to every moment of them."""
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from meva_pipelines.domain.backup.vocabulary import Extent, Trigger
+from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
+from meva_pipelines.quality import restored_copies
+from meva_pipelines.resources import (
+    backup_drill,
+    backup_fingerprints,
+    backup_logical,
+    backup_physical,
+    backup_restoring,
+    backup_return,
+    backup_server,
+    backup_wal,
+)
+from meva_pipelines.resources.backup_restoring import Goal
+from meva_pipelines.resources.backup_taking import Request
+from meva_pipelines_tests.fixtures.backups import OTHER_KEY, REQUEST, History, Site
+
+
+@contextmanager
+def copy_at(site: Site, goal: Goal) -> Iterator[psycopg.Connection]:
+    """Lend a connection to a copy restored to a goal."""
+    with (
+        backup_restoring.restored(site.vault, site.shelf, goal) as restored,
+        psycopg.connect(restored.scratch.dsn(user="meva", database="meva"), autocommit=True) as connection,
+    ):
+        yield connection
+
+
+def state(connection: psycopg.Connection) -> tuple[int, int, int]:
+    """Rows of the table, rows that were changed, and the lowest number."""
+    row = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE mark = 'changed'), min(n) FROM public.specimen"
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def test_the_moment_before_the_accident_comes_back(history: History) -> None:
+    with copy_at(history.site, Goal(at=history.before_accident)) as copy:
+        assert state(copy) == (1_001, 100, 0)
+
+
+def test_the_latest_state_comes_back(history: History) -> None:
+    with copy_at(history.site, Goal()) as copy:
+        assert copy.execute("SELECT to_regclass('public.specimen')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"), [("full", (2_000, 0, 1)), ("first", (2_000, 100, 1)), ("second", (2_001, 100, 0))]
+)
+def test_each_backup_comes_back_to_its_own_end(history: History, which: str, expected: tuple[int, int, int]) -> None:
+    with copy_at(history.site, Goal(backup_id=getattr(history, which).id)) as copy:
+        assert state(copy) == expected
+
+
+def test_a_restore_point_is_the_state_of_its_fingerprints(history: History) -> None:
+    expected = backup_logical.fingerprints(history.site.shelf, history.first)
+    assert expected.is_exact
+    with copy_at(history.site, Goal(restore_point=history.first.id)) as copy:
+        assert backup_fingerprints.differences(expected, backup_fingerprints.taken(copy)) == []
+        copy.execute("UPDATE public.specimen SET mark = 'x' WHERE n = 5")
+        copy.execute("DELETE FROM ops.alembic_version")
+        assert backup_fingerprints.differences(expected, backup_fingerprints.taken(copy)) == [
+            "ops.alembic_version has 0 rows instead of 1",
+            "public.specimen has other content",
+        ]
+
+
+def test_an_increment_holds_the_changed_blocks_only(history: History) -> None:
+    assert history.first.extent is Extent.INCREMENTAL
+    assert history.first.compressed_size < history.full.compressed_size / 2
+    assert history.second.parent_id == history.first.id
+    assert history.second.parent_digest == history.first.digest
+
+
+def test_a_moment_after_the_log_is_refused_with_how_far_it_reaches(history: History) -> None:
+    with pytest.raises(Refused, match="take `latest`"):
+        backup_restoring.plan(history.site.shelf, Goal(at=history.log.covers_until + timedelta(hours=1)))
+    with pytest.raises(Refused, match="oldest usable moment"):
+        backup_restoring.plan(history.site.shelf, Goal(at=history.full.created_at - timedelta(days=1)))
+
+
+def test_a_restore_leaves_nothing_behind(history: History) -> None:
+    with copy_at(history.site, Goal(backup_id=history.full.id)):
+        pass
+    assert not list(history.site.vault.folder("restore").iterdir())
+
+
+def test_backups_are_for_their_owner_only(history: History) -> None:
+    root = history.site.folder / "local"
+    for path in root.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_the_wrong_key_restores_nothing(history: History) -> None:
+    vault = history.site.keyed(OTHER_KEY)
+    with pytest.raises(Unusable, match="not at hand"), backup_restoring.restored(vault, vault.shelf("local"), Goal()):
+        pytest.fail("a copy was opened without its key")
+
+
+def test_the_catalogue_tells_what_was_taken(history: History) -> None:
+    rows = history.site.rows(
+        "SELECT method, extent, backup_types, status, file_size > compressed_size, compression_ratio > 50, parent_id,"
+        " checksum FROM backup.catalog ORDER BY sequence"
+    )
+    assert [row[:2] for row in rows] == [
+        ("physical", "full"),
+        ("physical", "incremental"),
+        ("wal", "full"),
+        ("physical", "incremental"),
+        ("wal", "full"),
+    ]
+    assert all(row[3:6] == ("completed", True, True) for row in rows)
+    assert rows[0][2] == ["manual", "full"]
+    assert rows[1][6] == history.full.id
+    assert rows[1][7] == history.first.digest
+
+
+def test_a_table_is_brought_back_into_the_live_database(backed_up: Site) -> None:
+    backed_up.full()
+    at = backed_up.now()
+    backed_up.execute("DROP TABLE public.specimen")
+    backed_up.log()
+    live = backed_up.postgres.dsn()
+    with backup_restoring.restored(backed_up.vault, backed_up.shelf, Goal(at=at)) as copy:
+        dsn = copy.scratch.dsn(user="meva", database="meva")
+        backup_return.tables(dsn, live, ["public.specimen"], programs=copy.programs)
+        with pytest.raises(Refused, match="exists"):
+            backup_return.tables(dsn, live, ["public.specimen"], programs=copy.programs)
+    assert backed_up.rows("SELECT count(*), sum(n) FROM public.specimen") == [(2_000, 2_001_000)]
+
+
+def test_a_database_takes_the_place_of_the_live_one_when_told(backed_up: Site) -> None:
+    backed_up.full()
+    at = backed_up.now()
+    backed_up.execute("UPDATE public.specimen SET mark = 'wrong'")
+    backed_up.log()
+    live = backed_up.postgres.dsn()
+    with backup_restoring.restored(backed_up.vault, backed_up.shelf, Goal(at=at)) as copy:
+        dsn = copy.scratch.dsn(user="meva", database="meva")
+        name = backup_return.beside(dsn, live, at=at, programs=copy.programs)
+        assert backed_up.rows("SELECT DISTINCT mark FROM public.specimen") == [("wrong",)]
+        with pytest.raises(Refused, match="exists"):
+            backup_return.beside(dsn, live, at=at, programs=copy.programs)
+        returned = backup_return.swap(live, name, at=at)
+    assert backed_up.rows("SELECT count(DISTINCT mark) FROM public.specimen") == [(2_000,)]
+    assert backed_up.rows("SELECT FROM pg_database WHERE datname = %s", returned.kept_as)
+    backed_up.execute(f'DROP DATABASE "{returned.kept_as}" WITH (FORCE)')
+
+
+def test_a_dump_is_proved_in_a_database_of_its_own(backed_up: Site) -> None:
+    dump = backup_logical.take(backed_up.postgres, backed_up.vault, REQUEST)
+    drill = backup_drill.run(backed_up.postgres, backed_up.vault, backed_up.shelf, dump, judge=restored_copies.breaches)
+    assert drill.is_passed
+    assert drill.tables > 10
+    assert not backed_up.rows("SELECT FROM pg_database WHERE datname LIKE 'meva_drill_%%'")
+
+
+def test_a_drill_restores_compares_and_writes_evidence(backed_up: Site) -> None:
+    full = backed_up.full()
+    backed_up.log()
+    drill = backup_drill.run(backed_up.postgres, backed_up.vault, backed_up.shelf, full, judge=restored_copies.breaches)
+    assert drill.is_passed, drill
+    assert drill.is_comparable
+    assert drill.differences == ()
+    assert 0 < drill.rto_s < 60
+    assert 0 <= drill.rpo_s < 60
+    assert backed_up.rows("SELECT kind, is_passed FROM backup.proofs") == [("drill", True)]
+    assert backed_up.rows("SELECT proven_at IS NOT NULL FROM backup.copies WHERE backup_id = %s", full.id) == [(True,)]
+
+
+def test_a_drill_that_finds_a_broken_invariant_does_not_pass(backed_up: Site) -> None:
+    backed_up.execute("DELETE FROM ops.alembic_version")
+    full = backed_up.full()
+    drill = backup_drill.run(backed_up.postgres, backed_up.vault, backed_up.shelf, full, judge=restored_copies.breaches)
+    assert not drill.is_passed
+    assert drill.breaches["schema_has_one_revision"] == 1
+    assert backed_up.rows("SELECT proven_at FROM backup.copies") == [(None,)]
+
+
+def test_nothing_is_lost_when_a_fetch_of_the_log_was_not_stored(backed_up: Site) -> None:
+    """The server forgets what was received; the spool keeps it until a record says that it is stored."""
+    backed_up.full()
+    backed_up.execute("INSERT INTO public.specimen VALUES (-1, 'in the lost round')")
+    (backed_up.folder / "local" / "backups").chmod(0o700)
+    nowhere = backed_up.vault.model_copy(update={"url": "local=file:///proc/nowhere"})
+    with pytest.raises(Unavailable):
+        backup_wal.take(backed_up.postgres, nowhere, REQUEST)
+    backed_up.log()
+    backed_up.execute("INSERT INTO public.specimen VALUES (-2, 'in the next round')")
+    backed_up.log()
+    assert backup_wal.spool_bytes(backed_up.vault) <= 16 << 20, "only the segment under way"
+    with copy_at(backed_up, Goal()) as copy:
+        assert copy.execute("SELECT count(*) FROM public.specimen WHERE n < 0").fetchone() == (2,)
+
+
+def test_without_a_full_backup_there_is_neither_log_nor_increment(backed_up: Site) -> None:
+    with pytest.raises(Refused, match="full backup first"):
+        backed_up.log()
+    with pytest.raises(Refused, match="full one first"):
+        backed_up.increment()
+
+
+def test_two_backups_at_once_are_one_after_the_other(backed_up: Site) -> None:
+    with (
+        backup_server.session(backed_up.postgres.dsn(), work="test") as other,
+        backup_server.exclusively(other, patience_s=0),
+        pytest.raises(Unavailable, match="another backup"),
+    ):
+        backed_up.full()
+    assert backed_up.rows("SELECT FROM backup.catalog") == []
+    assert backed_up.full().sequence == 1
+
+
+def test_what_made_somebody_ask_is_written_down(backed_up: Site) -> None:
+    request = Request(trigger=Trigger.DATA_CORRUPTION, description="system_error_detected", tags=("night",))
+    taken = backup_physical.take_full(backed_up.postgres, backed_up.vault, request)
+    assert taken.types == ("emergency", "full")
+    assert backed_up.rows("SELECT trigger, description, tags FROM backup.catalog") == [
+        ("data_corruption", "system_error_detected", ["night"])
+    ]
+
+
+def test_no_password_and_no_key_is_in_any_file_or_row(backed_up: Site) -> None:
+    backed_up.full()
+    password = backed_up.postgres.dsn().split(":")[2].split("@")[0]
+    for path in (backed_up.folder / "local").rglob("backup.json"):
+        text = path.read_text(encoding="utf-8")
+        assert password not in text
+        assert backed_up.vault.key not in text
+    (row,) = backed_up.rows("SELECT c::text FROM backup.catalog AS c")
+    assert password not in row[0]
