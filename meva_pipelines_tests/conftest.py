@@ -8,6 +8,7 @@ pytest_plugins = [
     "meva_pipelines_tests.fixtures.backups",
     "meva_pipelines_tests.fixtures.warehouse",
     "meva_pipelines_tests.fixtures.location",
+    "meva_pipelines_tests.fixtures.firings",
     "meva_pipelines_tests.fixtures.attempts",
     "meva_pipelines_tests.fixtures.redis",
 ]

@@ -169,7 +169,7 @@ def _lines(connection: psycopg.Connection, firing: int) -> list[dict[str, object
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadataValue:
+def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadataValue | None:
     """Draw a firing, the corridor of its repeats and every simulation that it was compared with."""
     repeats = connection.execute(
         "SELECT other.id FROM mgg.test_results AS t JOIN mgg.test_results AS other USING (work_order_id)"
@@ -183,7 +183,11 @@ def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadata
     ).fetchall()
     curves = simulation_comparisons.Curves(connection)
     measured = curves.measured(firing).trace
-    others = [curves.measured(number).trace for (number,) in repeats if simulation_series.measured(connection, number)]
+    if isinstance(measured, str):
+        return None
+    traces = [curves.measured(number).trace for (number,) in repeats if simulation_series.measured(connection, number)]
+    others = [trace for trace in traces if not isinstance(trace, str)]
+    models = [(model or f"simulation {number}", curves.simulated(number).trace) for number, model in simulated]
 
     def draw(axes: Sequence["Axes"]) -> None:
         (plane,) = axes
@@ -196,10 +200,10 @@ def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadata
         plane.plot(
             measured.time_ms[::step], measured.pressure_mpa[::step], color="black", linewidth=1.2, label="firing"
         )
-        for number, model in simulated:
-            trace = curves.simulated(number).trace
-            label = pictures.label(model or "", f"simulation {number}")
-            plane.plot(trace.time_ms, trace.pressure_mpa, linewidth=1.2, linestyle="--", label=label)
+        for model, trace in models:
+            if not isinstance(trace, str):
+                label = pictures.label(model, "simulation")
+                plane.plot(trace.time_ms, trace.pressure_mpa, linewidth=1.2, linestyle="--", label=label)
         plane.set(xlabel="time, ms", ylabel="pressure, MPa")
         plane.legend(frameon=False, fontsize=8)
 

@@ -137,6 +137,7 @@ def _stage(
 ) -> tuple[tensile_staging.Received, int]:
     """Read every upload, stage its tests, and move those that break a rule to quarantine."""
     with postgres.connect(Role.WRITER, work=f"stage {batch.attempt.token}") as connection:
+        tensile_staging.drop_abandoned(connection, store, subject=SUBJECT)
         tensile_staging.create(connection, batch)
         received = tensile_staging.stage(
             connection,

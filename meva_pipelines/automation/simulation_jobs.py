@@ -1,4 +1,7 @@
-"""What can be started for simulations and firings: intake, comparisons, activation of a model."""
+"""What can be started for simulations and firings: intake, comparisons, activation of a model, takeover."""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import psycopg
@@ -9,8 +12,17 @@ from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS, Flow
 from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
 from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
 from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.simulation import takeover
 from meva_pipelines.quality.verdicts import Judge
-from meva_pipelines.resources import ledger, simulation_scorecard, simulation_totals
+from meva_pipelines.resources import (
+    ledger,
+    publishing,
+    simulation_scorecard,
+    simulation_totals,
+    sqlite_source,
+    sqlite_takeover,
+)
+from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.simulation_comparisons import Pair
 from meva_pipelines.resources.simulation_scorecard import Version
@@ -122,4 +134,54 @@ def activate_model() -> None:
     switch_model()
 
 
-JOBS = (simulation_intake, firing_intake, compare_curves, activate_model)
+class TakeoverConfig(dg.Config):
+    """Which old database is taken over."""
+
+    path: str = Field(description="Path of the SQLite file on this machine; it is only read")
+    time_zone: str = Field(default="Asia/Seoul", description="Zone of its times, which name none")
+    dry_run: bool = Field(default=True, description="Only count the rows of the old tables; nothing is written")
+
+
+@dg.op(pool=simulation.POOL)
+def take_over(context: dg.OpExecutionContext, config: TakeoverConfig, postgres: Postgres) -> None:
+    """Take the rows of an old database over, from where an earlier run stopped, and prove that none was lost."""
+    with sqlite_source.opened(Path(config.path)) as source:
+        if config.dry_run:
+            counts = {old.name: sum(1 for _ in source.rows(old)) for old in takeover.TABLES}
+            context.log.info(f"dry run: {counts}; series besides. Take over with `dry_run: false`")
+            return
+        with postgres.connect(Role.WRITER, work="open takeover") as connection:
+            attempt = ledger.open_attempt(
+                connection,
+                subject=sqlite_takeover.SUBJECT,
+                source=source.sha256[:12],
+                mode=Mode.FULL,
+                day=ledger.now(connection).astimezone(ledger.SEOUL).date(),
+                dagster_run_id=context.run.run_id,
+            )
+        with ledger.watch(postgres, attempt):
+            proofs = sqlite_takeover.Takeover(postgres, source, attempt, ZoneInfo(config.time_zone)).run()
+            with publishing.locked(postgres, attempt) as connection:
+                ledger.record(
+                    connection,
+                    attempt.token,
+                    received_rows=sum(proof.source_rows for proof in proofs),
+                    inserted_rows=sum(proof.rows for proof in proofs),
+                    quarantined_rows=sum(proof.quarantined_rows for proof in proofs),
+                    unchanged_rows=0,
+                    details={proof.table: proof.digest for proof in proofs},
+                )
+    for proof in proofs:
+        context.log.info(
+            f"{proof.table}: {proof.source_rows:,} old rows = {proof.rows:,} taken + {proof.quarantined_rows:,} in"
+            f" quarantine, digest {proof.digest[:16]} on both sides"
+        )
+
+
+@dg.job(description="Take an old SQLite database over, resumable, with row and digest proof; a dry run by default.")
+def migrate_from_sqlite() -> None:
+    """Take one old database over."""
+    take_over()
+
+
+JOBS = (simulation_intake, firing_intake, compare_curves, activate_model, migrate_from_sqlite)

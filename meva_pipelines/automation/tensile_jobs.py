@@ -86,7 +86,7 @@ def resolve_conflict(context: dg.OpExecutionContext, config: ResolutionConfig, p
         return
     if not config.decided_by:
         raise Refused("decided_by is empty: a decision names the person who makes it")
-    attempt = _open(postgres, context.run.run_id, Mode.INCREMENTAL)
+    attempt = _open(postgres, context.run.run_id, Mode.REPLAY)
     with ledger.watch(postgres, attempt), publishing.locked(postgres, attempt) as connection:
         transaction = Transaction(connection, attempt.token, ledger.now(connection))
         done = tensile_resolution.resolve(transaction, config.conflict_id, config.resolution, by=config.decided_by)

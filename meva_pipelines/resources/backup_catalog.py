@@ -16,7 +16,9 @@ from meva_pipelines.domain.backup import records
 from meva_pipelines.domain.backup.chains import Standing
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent, Method, Status, Trigger, types
-from meva_pipelines.resources.backup_shelves import Inventory
+from meva_pipelines.domain.failures import Unavailable
+from meva_pipelines.resources.backup_shelves import ROOT, Inventory
+from meva_pipelines.resources.backup_targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,23 @@ def mirror(connection: psycopg.Connection, target: str, place: str, found: Inven
         " ELSE 'expired' END AS status FROM backup.copies GROUP BY backup_id) AS s"
         " WHERE c.backup_id = s.backup_id AND c.record IS NOT NULL AND c.status <> s.status"
     )
+
+
+def demand_mounted(connection: psycopg.Connection, target: Target) -> None:
+    """Refuse a target whose folder is gone although copies are known to lie there: its disk is not mounted.
+
+    Raises:
+        Unavailable: says so. Whoever has emptied a target on purpose makes its folder `backups` again.
+    """
+    if not target.is_absent(ROOT):
+        return
+    row = connection.execute(
+        "SELECT count(*) FROM backup.copies WHERE target = %s AND status <> 'expired'", [target.name]
+    ).fetchone()
+    if row is not None and row[0]:
+        raise Unavailable(
+            f"target {target.name} has no folder `{ROOT}`, and {row[0]} copies should lie there: is its disk mounted?"
+        )
 
 
 def prove(connection: psycopg.Connection, proof: Proof) -> None:

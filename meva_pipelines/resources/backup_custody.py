@@ -78,6 +78,8 @@ def survey(postgres: Postgres, vault: Vault) -> Survey:
     silent: dict[str, str] = {}
     for shelf in vault.shelves():
         try:
+            with postgres.connect(Role.READER, work="look for targets") as connection:
+                backup_catalog.demand_mounted(connection, shelf.target)
             inventory = shelf.inventory()
         except Unavailable as error:
             silent[shelf.target.name] = str(error)

@@ -146,7 +146,7 @@ def taking(
         backup_server.exclusively(connection, patience_s=vault.patience_s),
     ):
         shelves = vault.shelves()
-        shelf = backup_shelves.first_reachable(shelves, lambda shelf: _has_room(shelf, data_bytes))
+        shelf = backup_shelves.first_reachable(shelves, lambda shelf: _is_fit(postgres, shelf, data_bytes))
         draft = _draft(postgres, shelves, request, method=method, extent=extent, subject=subject)
         with postgres.connect(Role.WRITER, work="begin backup") as writer:
             backup_catalog.begin(writer, draft, run_id=request.run_id)
@@ -160,12 +160,14 @@ def taking(
             backup_catalog.enter(writer, record, target=shelf.target.name, place=shelf.target.place)
 
 
-def _has_room(shelf: Shelf, data_bytes: int) -> bool:
-    """Whether a target has room for data of a size.
+def _is_fit(postgres: Postgres, shelf: Shelf, data_bytes: int) -> bool:
+    """Whether a target is there and has room for data of a size.
 
     Raises:
-        Unavailable: it has not; says how much there is.
+        Unavailable: it is not; says what is missing.
     """
+    with postgres.connect(Role.READER, work="choose target") as connection:
+        backup_catalog.demand_mounted(connection, shelf.target)
     finding = preflight.space(data_bytes=data_bytes, free_bytes=shelf.target.free_bytes())
     if not finding.is_met:
         raise Unavailable(f"target {shelf.target.name} has no room: {finding.said}.")

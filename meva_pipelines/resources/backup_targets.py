@@ -47,6 +47,9 @@ class Target(Protocol):
     def folders(self, prefix: str) -> list[str]:
         """Return the names of the folders directly below a prefix; none where nothing was ever written."""
 
+    def is_absent(self, prefix: str) -> bool:
+        """Whether not even the folder of a prefix is there, as when a disk is not mounted; a bucket never says so."""
+
     def names(self, prefix: str) -> list[str]:
         """Return the names of the objects directly below a prefix, half-written ones included."""
 
@@ -129,6 +132,10 @@ class Folder:
         """Return the names of the sub-folders."""
         return [path.name for path in self._listed(prefix) if path.is_dir()]
 
+    def is_absent(self, prefix: str) -> bool:
+        """Whether the folder is not there."""
+        return not self._path(prefix).is_dir()
+
     def names(self, prefix: str) -> list[str]:
         """Return the names of the files."""
         return [path.name for path in self._listed(prefix) if path.is_file()]
@@ -207,6 +214,10 @@ class Bucket:
     def folders(self, prefix: str) -> list[str]:
         """Return the common prefixes below a prefix."""
         return self._listed(prefix, directories=True)
+
+    def is_absent(self, prefix: str) -> bool:  # noqa: ARG002 - a bucket has no folders that could be missing
+        """A bucket that answers is there."""
+        return False
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the objects below a prefix."""

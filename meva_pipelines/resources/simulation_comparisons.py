@@ -3,14 +3,14 @@
 What a comparison is stands in `domain/pressure`; nothing is measured here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import psycopg
 from psycopg import sql
 
-from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.failures import Refused, Unusable
 from meva_pipelines.domain.pressure import comparison
 from meva_pipelines.domain.pressure.comparison import Alignment, Comparison, Measures, Metric
 from meva_pipelines.domain.pressure.figures import Figures
@@ -48,9 +48,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fingerprinted:
-    """A curve as it is compared, and the fingerprint of what is stored of it."""
+    """A curve as it is compared, or why it cannot be, and the fingerprint of what is stored of it."""
 
-    trace: Trace
+    trace: Trace | str
     sha256: str
 
 
@@ -93,13 +93,20 @@ class Curves:
         curve = simulation_series.simulated(self._connection, simulation_id)
         if curve is None:
             raise Refused(f"simulation {simulation_id} has no series in the hot table: bring it back from the archive")
-        return Fingerprinted(curve.trace(), curve.sha256)
+        return Fingerprinted(_traced(curve.trace), curve.sha256)
 
     def _measured(self, test_result_id: int) -> Fingerprinted:
         several = simulation_series.measured(self._connection, test_result_id)
         if not several:
             raise Refused(f"firing {test_result_id} has no series in the hot table: bring it back from the archive")
-        return Fingerprinted(curves.mean(several), curves.together(several))
+        return Fingerprinted(_traced(lambda: curves.mean(several)), curves.together(several))
+
+
+def _traced(read: Callable[[], Trace]) -> Trace | str:
+    try:
+        return read()
+    except Unusable as error:
+        return str(error)
 
 
 def compared(found: Curves, pairs: Iterable[Pair]) -> Iterator[tuple[object, ...]]:
@@ -110,7 +117,7 @@ def compared(found: Curves, pairs: Iterable[Pair]) -> Iterator[tuple[object, ...
     """
     for pair in pairs:
         simulated, measured = found.simulated(pair.simulation_id), found.measured(pair.test_result_id)
-        result = comparison.compare(simulated.trace, measured.trace)
+        result = _compared(simulated, measured)
         for alignment in Alignment:
             values = {
                 "user_id": pair.user_id,
@@ -119,9 +126,29 @@ def compared(found: Curves, pairs: Iterable[Pair]) -> Iterator[tuple[object, ...
                 "notes": pair.notes,
                 "simulation_sha256": simulated.sha256,
                 "test_sha256": measured.sha256,
-                **_values(result, alignment),
+                **(_values(result, alignment) if isinstance(result, Comparison) else _unfit(result, alignment)),
             }
             yield tuple(values.get(name) for name in _NAMES)
+
+
+def _compared(simulated: Fingerprinted, measured: Fingerprinted) -> Comparison | str:
+    """Compare two curves, or say which of them can be compared with none."""
+    if isinstance(simulated.trace, str):
+        return f"simulation: {simulated.trace}"
+    if isinstance(measured.trace, str):
+        return f"test: {measured.trace}"
+    return comparison.compare(simulated.trace, measured.trace)
+
+
+def _unfit(reason: str, alignment: Alignment) -> dict[str, object]:
+    return {
+        "alignment": alignment.value,
+        "method_version": comparison.METHOD_VERSION,
+        "is_comparable": False,
+        "reason": reason,
+        "withheld": {},
+        "figures": {},
+    }
 
 
 def _values(result: Comparison, alignment: Alignment) -> dict[str, object]:

@@ -17,6 +17,7 @@ from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.pressure import comparison, scorecard
 from meva_pipelines.domain.pressure.comparison import METHOD_VERSION, Measures, Metric
 from meva_pipelines.domain.pressure.scorecard import Decision, Difference, Observation, Standing, Verdict
+from meva_pipelines.domain.pressure.trace import Trace
 from meva_pipelines.resources.simulation_comparisons import COLUMN, Curves
 
 MOST_REPEATS = 8
@@ -101,8 +102,7 @@ def compare_repeats(connection: psycopg.Connection) -> int:
             for second in newest[position + 1 :]:
                 if (first, second) in done:
                     continue
-                raw = comparison.compare(found.measured(first).trace, found.measured(second).trace).raw
-                measures = {m.value: v for m, v in raw.values.items()} if isinstance(raw, Measures) else {}
+                measures = _between_two(found.measured(first).trace, found.measured(second).trace)
                 rows.append((first, second, METHOD_VERSION, Jsonb(measures)))
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -111,6 +111,14 @@ def compare_repeats(connection: psycopg.Connection) -> int:
             rows,
         )
     return len(rows)
+
+
+def _between_two(first: Trace | str, second: Trace | str) -> dict[str, float]:
+    """Return the measures of two firings of one recipe; none where they cannot be compared."""
+    if isinstance(first, str) or isinstance(second, str):
+        return {}
+    raw = comparison.compare(first, second).raw
+    return {metric.value: value for metric, value in raw.values.items()} if isinstance(raw, Measures) else {}
 
 
 def evaluate(connection: psycopg.Connection, *, now: datetime) -> Evaluation:

@@ -1,4 +1,4 @@
-"""An old SQLite database of the simulation system, read only and streamed. What its rows mean is `domain`'s business."""
+"""An old SQLite database of the simulation system, read only and streamed. What its rows mean, `domain` says."""
 
 import hashlib
 import sqlite3
@@ -26,6 +26,10 @@ CURVES: Final[Mapping[str, str]] = {
     " FROM test_time_series WHERE test_result_id > ? ORDER BY test_result_id, file_id, sequence_number, id",
 }
 """How the series of each table are read, in the order of their parents."""
+
+
+Series = tuple[int | None, StoredCurve | Unusable, int]
+"""Old number of the file, the curve or what is wrong with it, and its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,8 @@ class Source:
         )
         return {number: (takeover.named(self.sha256, firing), place) for number, firing, place in rows}
 
-    def curves(self, table: str, *, after: int = 0) -> Iterator[tuple[int, list[tuple[int | None, StoredCurve | Unusable, int]]]]:
-        """Yield, parent by parent behind an old number, its curves: file, curve or what is wrong with it, rows."""
+    def curves(self, table: str, *, after: int = 0) -> Iterator[tuple[int, list[Series]]]:
+        """Yield, parent by parent behind an old number, its curves."""
         if not self.has(table):
             return
         rows = self.connection.execute(CURVES[table], [after])

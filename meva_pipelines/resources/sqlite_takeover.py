@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from itertools import islice
-from typing import Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -32,7 +32,6 @@ from meva_pipelines.schema.roles import Role
 SUBJECT: Final = "mgg.takeovers"
 ROWS_AT_ONCE, PARENTS_AT_ONCE = 500, 50
 
-_NAMED: Final = ("forward_simulations", "reverse_simulations", "test_results")
 _PARENT: Final = {"simulation_time_series": "forward_simulations", "test_time_series": "test_results"}
 
 
@@ -110,7 +109,7 @@ class Takeover:
             parents = list(islice(self.source.curves(table, after=last), PARENTS_AT_ONCE))
             if not parents:
                 return False
-            ids = _ids(connection, _PARENT[table], self.source)
+            ids = _parents(connection, _PARENT[table], self.source)
             files = _file_ids(connection, self.source) if table == "test_time_series" else {}
             curves: list[Simulated | Measured] = []
             aside = 0
@@ -191,10 +190,11 @@ class Takeover:
         ).fetchone()
         rows, aside = row or (0, 0)
         if (source_rows, theirs.rows, theirs.digest) != (rows + aside, ours.rows, ours.digest):
+            digests = "equal" if theirs.digest == ours.digest else "different"
             raise Rejected(
-                f"{table} differs: {source_rows:,} old rows, {rows:,} taken, {aside:,} in quarantine, {ours.rows:,} found"
-                f" here, digests {'equal' if theirs.digest == ours.digest else 'differ'}. A row of that name was here"
-                " before with other content, or one was changed since; mgg.takeovers has the counts"
+                f"{table} differs: {source_rows:,} old rows, {rows:,} taken, {aside:,} in quarantine, {ours.rows:,}"
+                f" found here, digests {digests}. A row of that name was here before with other content, or one was"
+                " changed since; mgg.takeovers has the counts"
             )
         connection.execute(
             "UPDATE mgg.takeovers SET source_rows = %s, source_digest = %s, target_digest = %s,"
@@ -221,11 +221,7 @@ class _Writer:
             plain, names = self._takeover.typed(self._old, row, self._names)
             if self._old.name == "users" and names["created_by"] is not None:
                 self._ids["users"] = _ids(self._connection, "users", self._takeover.source)
-            references: dict[str, Value] = {}
-            for column, name in names.items():
-                references[column] = None if name is None else self._ids[self._old.references[column]].get(name)
-                if name is not None and references[column] is None:
-                    raise Unusable(f"{column} refers to a row that was not taken", rule="parent_is_taken", field=column)
+            references = self._numbers(names)
             with self._connection.transaction():
                 self._insert({**plain, **references, **self._more(number, plain, references)})
         except Unusable as error:
@@ -238,12 +234,24 @@ class _Writer:
         self._takeover.put_aside(self._connection, f"{self._old.name}/{number}", wrong, row)
         return False
 
+    def _numbers(self, names: Mapping[str, str | None]) -> dict[str, Value]:
+        """Return the numbers of what a row refers to by name."""
+        found: dict[str, Value] = {}
+        for column, name in names.items():
+            found[column] = None if name is None else self._ids[self._old.references[column]].get(name)
+            if name is not None and found[column] is None:
+                raise Unusable(f"{column} refers to a row that was not taken", rule="parent_is_taken", field=column)
+        return found
+
     def _insert(self, values: Mapping[str, object]) -> None:
+        """Insert a row; one of its natural key that is here already stays, and the proof says whether it is equal."""
+        unless = sql.SQL("ON CONFLICT ({}) DO NOTHING").format(sql.Identifier(self._old.key or ""))
         self._connection.execute(
-            sql.SQL("INSERT INTO mgg.{} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+            sql.SQL("INSERT INTO mgg.{} ({}) VALUES ({}) {}").format(
                 sql.Identifier(self._old.name),
                 sql.SQL(", ").join(map(sql.Identifier, values)),
                 sql.SQL(", ").join(sql.Placeholder() * len(values)),
+                sql.SQL("") if self._old.key is None else unless,
             ),
             list(values.values()),
         )
@@ -283,11 +291,138 @@ class _Writer:
 
 
 def _placed(
-    curve: StoredCurve | Unusable, parent: tuple[int, object] | None, file: int | None, table: str
+    curve: StoredCurve | Unusable, parent: tuple[int, Any] | None, file: int | None, table: str
 ) -> Simulated | Measured | Unusable:
     """Return a curve with the numbers under which it is written."""
     if isinstance(curve, Unusable):
         return curve
     if parent is None or (table == "test_time_series" and file is None):
         return Unusable("the series belongs to a row that was not taken", rule="parent_is_taken")
-    raise NotImplementedError
+    number, age = parent
+    return Simulated(number, age, curve) if file is None else Measured(number, file, age, curve)
+
+
+def _copy(connection: psycopg.Connection, table: str, curves: Sequence[Simulated | Measured]) -> int:
+    """Write curves and the figures that their rows state of them; returns how many points."""
+    ages = [curve.created_at if isinstance(curve, Simulated) else curve.test_date for curve in curves]
+    simulation_series.ensure_partitions(connection, table, ages)
+    is_simulated = table == "simulation_time_series"
+    statement = simulation_series.COPY_SIMULATED if is_simulated else simulation_series.COPY_MEASURED
+    points = simulation_series.copy(connection, statement, iter(curves))
+    with connection.cursor() as cursor:
+        if is_simulated:
+            cursor.executemany(
+                "UPDATE mgg.forward_simulations SET curve_sha256 = %s WHERE id = %s",
+                [(curve.curve.sha256, curve.simulation_id) for curve in curves if isinstance(curve, Simulated)],
+            )
+        else:
+            cursor.executemany(
+                "UPDATE mgg.test_result_files SET curve_sha256 = %s, num_data_points = %s, peak_time = %s,"
+                " peak_pressure = %s WHERE id = %s",
+                [
+                    (curve.curve.sha256, curve.curve.points, *curve.curve.peak, curve.file_id)
+                    for curve in curves
+                    if isinstance(curve, Measured)
+                ],
+            )
+    return points
+
+
+def _prefix(source: Source) -> str:
+    return f"{takeover.named(source.sha256, 0).rpartition('/')[0]}/%"
+
+
+def _ids(connection: psycopg.Connection, table: str, source: Source) -> dict[str, int]:
+    """Return the numbers of the rows that were taken, by their names."""
+    old = next(old for old in takeover.TABLES if old.name == table)
+    rows = connection.execute(
+        sql.SQL("SELECT {key}, id FROM mgg.{table} WHERE %s OR {key} LIKE %s").format(
+            key=sql.Identifier(old.key or "name"), table=sql.Identifier(table)
+        ),
+        [old.key is not None, _prefix(source)],
+    ).fetchall()
+    return dict(rows)
+
+
+def _parents(connection: psycopg.Connection, table: str, source: Source) -> dict[str, tuple[int, Any]]:
+    """Return number and age of the results whose series are taken, by name."""
+    age = "created_at" if table == "forward_simulations" else "test_date"
+    rows = connection.execute(
+        sql.SQL("SELECT name, id, {} FROM mgg.{} WHERE name LIKE %s").format(
+            sql.Identifier(age), sql.Identifier(table)
+        ),
+        [_prefix(source)],
+    ).fetchall()
+    return {name: (number, moment) for name, number, moment in rows}
+
+
+def _file_ids(connection: psycopg.Connection, source: Source) -> dict[int, int]:
+    """Return the numbers of the files that were taken, by their old ones."""
+    rows = connection.execute(
+        "SELECT t.name, f.position, f.id FROM mgg.test_result_files AS f JOIN mgg.test_results AS t"
+        " ON t.id = f.test_result_id WHERE t.name LIKE %s",
+        [_prefix(source)],
+    ).fetchall()
+    ids = {(name, position): number for name, position, number in rows}
+    return {old: ids[place] for old, place in source.places().items() if place in ids}
+
+
+def _aside(connection: psycopg.Connection, source: Source, table: str) -> set[str]:
+    """Return what of a table waits in quarantine, as table and old numbers."""
+    first = f"{source.sha256[:12]}/"
+    rows = connection.execute(
+        "SELECT name FROM mgg.quarantine WHERE subject = 'takeover' AND starts_with(name, %s)", [f"{first}{table}/"]
+    ).fetchall()
+    return {name.removeprefix(first) for (name,) in rows}
+
+
+def _of(old: Old) -> LiteralString:
+    """Return the condition on the rows without a natural key that were taken from one database."""
+    match old.name:
+        case "test_result_files":
+            return "test_result_id IN (SELECT id FROM mgg.test_results WHERE name LIKE %s)"
+        case "pt_comparisons":
+            return "simulation_id IN (SELECT id FROM mgg.forward_simulations WHERE name LIKE %s) AND figures = '{{}}'"
+        case "operation_logs":
+            return "origin LIKE %s"
+        case _:
+            return "name LIKE %s"
+
+
+def _tally_rows(connection: psycopg.Connection, source: Source, old: Old, tally: Tally) -> None:
+    columns: list[sql.Composable] = [sql.Identifier(name) for name in old.plain]
+    for column, table in old.references.items():
+        key = next(other.key for other in takeover.TABLES if other.name == table) or "name"
+        columns.append(
+            sql.SQL("(SELECT {} FROM mgg.{} AS r WHERE r.id = t.{})").format(
+                sql.Identifier(key), sql.Identifier(table), sql.Identifier(column)
+            )
+        )
+    is_named = old.key is not None
+    ours = sql.SQL("{} = ANY(%s)").format(sql.Identifier(old.key or "")) if is_named else sql.SQL(_of(old)).format()
+    value: object = list(source.names(old.name).values()) if is_named else _prefix(source)
+    with connection.cursor("tally") as cursor:
+        cursor.execute(
+            sql.SQL("SELECT {} FROM mgg.{} AS t WHERE {}").format(
+                sql.SQL(", ").join(columns), sql.Identifier(old.name), ours
+            ),
+            [value],
+        )
+        for row in cursor:
+            tally.add(takeover.canonical(row))
+
+
+def _tally_curves(connection: psycopg.Connection, source: Source, table: str, tally: Tally) -> None:
+    parent = _PARENT[table]
+    for name, (number, _) in sorted(_parents(connection, parent, source).items()):
+        if parent == "test_results":
+            found = simulation_series.measured(connection, number)
+        else:
+            curve = simulation_series.simulated(connection, number)
+            found = () if curve is None else (curve,)
+        for one in found:
+            tally.add(_canonical_curve(name, one), rows=one.points)
+
+
+def _canonical_curve(name: str, curve: StoredCurve) -> bytes:
+    return name.encode() + b"\x1f" + curve.encoded()

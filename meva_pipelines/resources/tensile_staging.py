@@ -27,7 +27,7 @@ from meva_pipelines.resources.tensile_machines import Register
 from meva_pipelines.schema.base import sql_type
 from meva_pipelines.schema.meva import CONTENT_COLUMNS, TENSILE_TEST
 
-_BUNDLE_BYTES = 8_000_000
+_BUNDLE_BYTES, _BUNDLE_TESTS = 8_000_000, 500
 _NAMED = {"material_id": "material", "machine_id": "machine"}
 """Materials and machines are staged by name: they get their numbers when they are published."""
 
@@ -165,7 +165,7 @@ class _Stager:
         for recording in reading.recordings:
             self.received.points += len(recording.curve.load_n)
             self._add(upload, recording)
-            if self._size >= _BUNDLE_BYTES:
+            if self._size >= _BUNDLE_BYTES or len(self._rows) >= _BUNDLE_TESTS:
                 self.flush()
 
     def flush(self) -> None:

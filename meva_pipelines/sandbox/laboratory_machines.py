@@ -23,8 +23,8 @@ class Machine:
     """
 
     name: str
-    manufacturer: str
-    model: str
+    maker: str
+    capacity_n: int
     serial_number: str
     force_class: str
     calibrated: int
@@ -43,7 +43,7 @@ _MACHINES: Final = (
     Machine(
         "INSTRON 8852TT",
         "Instron",
-        "8852",
+        100_000,
         "8852-0417",
         "0.5",
         60,
@@ -62,7 +62,7 @@ _MACHINES: Final = (
     Machine(
         "Zwick Z100",
         "ZwickRoell",
-        "Z100",
+        100_000,
         "Z100-182734",
         "0.5",
         110,
@@ -79,7 +79,7 @@ _MACHINES: Final = (
     Machine(
         "MTS Criterion 45",
         "MTS",
-        "C45.105",
+        100_000,
         "C45-5521",
         "1",
         200,
@@ -90,7 +90,7 @@ _MACHINES: Final = (
     Machine(
         "Shimadzu AG-X 50",
         "Shimadzu",
-        "AG-X plus 50 kN",
+        50_000,
         "I30745-1121",
         "0.5",
         30,
@@ -101,7 +101,7 @@ _MACHINES: Final = (
     Machine(
         "Walter+Bai LFM-100",
         "walter+bai",
-        "LFM-100",
+        100_000,
         "LFM-2207",
         "1",
         155,
@@ -112,7 +112,7 @@ _MACHINES: Final = (
     Machine(
         "KDU teaching frame",
         "KDU",
-        "KDU-20",
+        20_000,
         "KDU-0003",
         "1",
         90,
@@ -120,7 +120,7 @@ _MACHINES: Final = (
         Conditions(tare_n=-6, compliance_mm_per_n=2e-5, noise_n=2, noise_mm=5e-5, repeated=1),
         (Dialect.PARENTHESES, Dialect.BRACKETS, Dialect.KOREAN, Dialect.UPLOAD_JSON, Dialect.UPLOAD_CSV),
     ),
-    Machine(UNCALIBRATED, "ZwickRoell", "Z010", "Z010-90211", "1", 800, 730, Conditions(noise_n=1), ()),
+    Machine(UNCALIBRATED, "ZwickRoell", 10_000, "Z010-90211", "1", 800, 730, Conditions(noise_n=1), ()),
 )
 
 MACHINES: Final[Mapping[str, Machine]] = {machine.name: machine for machine in _MACHINES}
@@ -132,25 +132,13 @@ OWNERS: Final[Mapping[Dialect, Machine]] = {dialect: each for each in _MACHINES 
 
 def testing_machines(first_day: date) -> str:
     """Return the register of testing machines as CSV, its dates counted from the laboratory's first day."""
-    identity = ("machine", "manufacturer", "model", "serial_number", "force_class")
-    names = (*identity, "calibrated_on", "valid_until", "certificate")
+    names = ("machine", "maker", "capacity_n", "calibrated_on", "valid_until", "class", "certificate")
     lines = []
     for each in _MACHINES:
         calibrated = first_day - timedelta(days=each.calibrated)
         until = calibrated + timedelta(days=each.valid)
         certificate = f"KC-{calibrated:%Y}-{each.serial_number}"
-        lines.append(
-            (
-                each.name,
-                each.manufacturer,
-                each.model,
-                each.serial_number,
-                each.force_class,
-                calibrated,
-                until,
-                certificate,
-            )
-        )
+        lines.append((each.name, each.maker, each.capacity_n, calibrated, until, each.force_class, certificate))
     return _csv(names, lines)
 
 
@@ -158,8 +146,8 @@ def standard_properties() -> str:
     """Return standard values of the materials as CSV: each from two made-up sources that agree."""
     subject = ("material", "condition", "temperature_c")
     strengths = ("young_modulus_gpa", "yield_strength_mpa", "tensile_strength_mpa", "elongation_pct")
-    names = (*subject, *strengths, "poisson_ratio", "density_kg_m3", "source", "grade", "reference")
-    sources = (("sandbox standard", "A", "Sandbox handbook of materials, table 1"), ("sandbox mill", "D", "Mill sheet"))
+    names = (*subject, *strengths, "poisson_ratio", "density_kg_m3", "source", "publisher", "grade")
+    sources = (("Sandbox handbook, table 1", "Sandbox institute", "A"), ("Mill sheet", "Sandbox mill", "D"))
     lines = [_standard(material, source) for material in MATERIALS.values() if material.handbook for source in sources]
     return _csv(names, lines)
 

@@ -130,6 +130,14 @@ def test_no_key_is_an_id_of_zeros() -> None:
     assert KEY not in repr(RING)
 
 
+def _seal(sink: backup_sealing.Sink, ring: Keyring, *, error: BaseException | None = None) -> None:
+    with backup_sealing.sealed(sink, ring, backup_id="A", name="p") as sealing:
+        for start in range(0, len(DATA), 100_000):
+            sealing.write(DATA[start : start + 100_000])
+        if error is not None:
+            raise error
+
+
 class Full:
     """A disk that takes so many bytes and then is full."""
 
@@ -146,21 +154,14 @@ class Full:
 @pytest.mark.parametrize("ring", [RING, PLAIN], ids=["encrypted", "plain"])
 @pytest.mark.parametrize("room", [0, 40, 1 << 20, 2 << 20])
 def test_a_full_disk_is_said_as_what_it_is(ring: Keyring, room: int) -> None:
-    with (
-        pytest.raises(OSError, match="No space left"),
-        backup_sealing.sealed(Full(room), ring, backup_id="A", name="p") as sealing,
-    ):
-        for start in range(0, len(DATA), 100_000):
-            sealing.write(DATA[start : start + 100_000])
+    with pytest.raises(OSError, match="No space left"):
+        _seal(Full(room), ring)
 
 
 def test_a_block_that_raises_leaves_a_stream_without_an_end() -> None:
     out = io.BytesIO()
-    with pytest.raises(KeyboardInterrupt), backup_sealing.sealed(out, RING, backup_id="A", name="p") as sealing:
-        sealing.write(DATA)
-        raise KeyboardInterrupt
-    with pytest.raises(Unusable):
-        sealing.finished()
+    with pytest.raises(KeyboardInterrupt):
+        _seal(out, RING, error=KeyboardInterrupt())
     _, part = sealed(DATA)
     with pytest.raises(Unusable):
         opened(out.getvalue(), part)

@@ -1,0 +1,1 @@
+"""Simulations and firings as they come."""
