@@ -9,8 +9,10 @@ pytest_plugins = [
     "meva_pipelines_tests.fixtures.warehouse",
     "meva_pipelines_tests.fixtures.location",
     "meva_pipelines_tests.fixtures.firings",
+    "meva_pipelines_tests.fixtures.laboratory",
     "meva_pipelines_tests.fixtures.attempts",
     "meva_pipelines_tests.fixtures.redis",
+    "meva_pipelines_tests.fixtures.object_gateway",
 ]
 
 GIVEN_DATABASE_URL = pytest.StashKey[str]()

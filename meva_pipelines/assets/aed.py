@@ -13,8 +13,9 @@ from pydantic import Field
 from meva_pipelines.assets import attempts, tables
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality.aed_suites import AED_SUITES
-from meva_pipelines.resources import ledger, publishing, reference, registry_publishing, registry_staging
-from meva_pipelines.resources.ledger import Attempt, Mode, Status
+from meva_pipelines.resources import journal, ledger, publishing, reference, registry_publishing, registry_staging
+from meva_pipelines.resources.journal import Event
+from meva_pipelines.resources.ledger import Attempt, Status
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.registry_publishing import Published
 from meva_pipelines.resources.registry_staging import Batch
@@ -84,7 +85,7 @@ def published_registry(
         )
     if attempt.status is Status.STAGED:
         published = _publish(postgres, attempt, config)
-        context.log.info(f"published attempt {attempt.token}: {published}")
+        journal.note(Event.ROWS_PUBLISHED, token=attempt.token, **published.figures())
     with postgres.connect(Role.READER, work="report publication") as connection:
         figures = registry_publishing.figures(connection, attempt.token)
     yield dg.MaterializeResult(
@@ -120,13 +121,10 @@ def _publish(postgres: Postgres, attempt: Attempt, config: PublishConfig) -> Pub
             suites=tuple(suite.name for suite in AED_SUITES),
         ) as connection,
     ):
-        fetch = ledger.fetch(connection, subject=SUBJECT, fetch_id=attempt.fetch_id or "")
         published = registry_publishing.publish(
             connection,
             batch,
             now=ledger.now(connection),
-            counts_absences=fetch.is_complete_snapshot and fetch.mode == Mode.FULL,
-            last_full_day=ledger.last_full_day(connection, subject=SUBJECT, source=attempt.source),
             sido_groups=reference.regions().sido_groups(attempt.day),
             limit=Limit(pct=config.max_change_pct),
         )

@@ -8,12 +8,14 @@ from pydantic import Field
 
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.aed import DAYS, EXPORT_FILES, POOL, SUBJECT, day_of
+from meva_pipelines.domain import exports
 from meva_pipelines.domain.exports import Header
 from meva_pipelines.domain.failures import Refused, Rejected
-from meva_pipelines.resources import failpoints, landing_ledger, ledger, raw_pages, reference
+from meva_pipelines.resources import failpoints, journal, landing_ledger, ledger, raw_pages, reference
 from meva_pipelines.resources.export_desk import Desk, Fate, Sighting
 from meva_pipelines.resources.export_pages import Writer
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.object_store import ObjectStore
@@ -36,6 +38,10 @@ class ExportConfig(dg.Config):
         default=False,
         description="The files hold the whole registry: devices that are absent from them count as missing. "
         "Only true when all sido are there and were exported together",
+    )
+    is_older_allowed: bool = Field(
+        default=False,
+        description="Files that were made on an earlier day than what is published are taken and overwrite it",
     )
 
 
@@ -74,6 +80,8 @@ def export_files(
         )
         published = landing_ledger.publications(connection, subject=SUBJECT, source=contract.name)
         waiting = landing_ledger.waiting(connection, subject=SUBJECT, source=contract.name)
+        newest = ledger.newest_as_of(connection, subject=SUBJECT, source=contract.name)
+        now = ledger.now(connection)
     with ledger.watch(postgres, attempt):
         desk = Desk(
             landing=landing,
@@ -81,6 +89,8 @@ def export_files(
             writer=Writer(store, contract, f"{contract.name}/{day}/{attempt.token}"),
             published={} if config.is_complete else published,
             kept={} if waiting is None else {o.name: o for o in raw_pages.originals(store, waiting.fetch_id)},
+            now=now,
+            oldest=None if newest is None or config.is_older_allowed else newest.astimezone(exports.SEOUL).date(),
         )
         names = config.files or [arrival.name for arrival in landing.arrived(FOLDER).settled]
         for name in dict.fromkeys(names):
@@ -91,7 +101,8 @@ def export_files(
         failpoints.reach(Point.EXPORT_CLEARED)
         _demand_some(desk, landing)
     for sighting in desk.sightings:
-        context.log.info(f"{sighting.name}: {sighting.fate}; {sighting.told}")
+        event = Event.FILE_REFUSED if sighting.fate is Fate.REFUSED else Event.FILE_TAKEN
+        journal.note(event, token=attempt.token, file=sighting.name, fate=sighting.fate, told=sighting.told)
     yield _result(attempt, desk, store)
 
 
@@ -121,7 +132,7 @@ def _enter(postgres: Postgres, attempt: Attempt, desk: Desk, *, is_complete: boo
             is_complete_snapshot=is_complete and not desk.of(Fate.REFUSED, Fate.GONE),
             rows=rows,
             size=size,
-            as_of=None,
+            as_of=max((s.as_of for s in desk.of(Fate.TAKEN) if s.as_of is not None), default=None),
         )
         ledger.record(
             connection,
@@ -186,6 +197,7 @@ def _line(sighting: Sighting) -> dict[str, Any]:
         "file": sighting.name,
         "fate": sighting.fate.value,
         "what it is": sighting.told,
+        "made on": sighting.as_of.date().isoformat() if sighting.as_of else "",
         "rows": sighting.rows,
         "unknown headers": ", ".join(header.unknown) if header else "",
         "missing headers": ", ".join(header.missing) if header else "",

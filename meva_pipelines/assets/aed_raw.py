@@ -11,11 +11,12 @@ from pydantic import Field
 
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.aed import DAYS, POOL, RAW_RECORDS, SUBJECT, day_of
-from meva_pipelines.domain import relaunches
+from meva_pipelines.domain import district_requests, relaunches
 from meva_pipelines.domain.failures import MevaError, Refused, Unavailable
-from meva_pipelines.resources import failpoints, ledger, raw_pages, reference
+from meva_pipelines.resources import failpoints, journal, ledger, raw_pages, reference
 from meva_pipelines.resources.egen import EgenSource, Fetched
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
@@ -50,7 +51,9 @@ class FetchConfig(dg.Config):
     )
     districts: list[str] = Field(
         default_factory=list,
-        description="'sido/gugun' names to ask for one by one (dialect data_go_kr); empty: the whole country",
+        description="What to ask for one by one (dialect data_go_kr): 'sido/gugun', 'sido' for all its districts, "
+        "'all' for those of the country. A district that does not come completely costs the others nothing, and "
+        "absences count in each sido that came completely. Empty: the whole country in one go",
     )
 
 
@@ -108,18 +111,15 @@ def raw_records(
             fetched = egen.fetch(
                 modified_after=since,
                 store=writer.put,
-                districts=_districts(config.districts),
+                districts=district_requests.districts(config.districts, reference.regions(), day),
                 within_s=relaunches.left(elapsed).total_seconds(),
             )
             entries = writer.finish(fetched, contract)
             _enter(postgres, attempt, fetched, entries, is_whole=since is None or fetched.fell_back, config=config)
     except Unavailable as error:
-        _relaunch(context, error, pause(error), config)
+        _relaunch(attempt, error, pause(error), config)
         raise
-    context.log.info(
-        f"{fetched.rows:,} records on {fetched.pages} pages in {fetched.duration_s:.1f} s, "
-        f"{fetched.bytes_received / 1e6:.1f} MB received, {fetched.retries} requests repeated"
-    )
+    _note(attempt, fetched)
     return dg.MaterializeResult(metadata=_fetch_metadata(attempt, fetched, store))
 
 
@@ -134,13 +134,11 @@ def _explained(pause: Callable[[MevaError], timedelta | None], done: int) -> Ite
         raise
 
 
-def _relaunch(
-    context: dg.AssetExecutionContext, error: Unavailable, pause: timedelta | None, config: FetchConfig
-) -> None:
+def _relaunch(attempt: Attempt, error: Unavailable, pause: timedelta | None, config: FetchConfig) -> None:
     """Ask Dagster to launch the fetch again after a pause, if there is one to wait for."""
     if pause is None:
         return
-    context.log.warning(f"{error}. Nothing was published; the fetch is launched again in {pause.total_seconds():.0f} s")
+    journal.note(Event.FETCH_RELAUNCHED, token=attempt.token, error=type(error).__name__, message=error, wait_s=pause)
     raise dg.RetryRequested(max_retries=config.relaunches, seconds_to_wait=pause.total_seconds()) from error
 
 
@@ -165,6 +163,9 @@ def _enter(
             size=fetched.bytes_received,
             as_of=fetched.as_of,
         )
+        if is_whole and config.districts:
+            proved = district_requests.proved_regions(fetched.rows_by_scope, reference.regions(), attempt.day)
+            ledger.prove_parts(connection, subject=SUBJECT, fetch_id=fetch_id, parts=proved)
         ledger.record(
             connection,
             attempt.token,
@@ -177,6 +178,14 @@ def _enter(
             retries=fetched.retries,
         )
     failpoints.reach(Point.FETCH_ENTERED)
+
+
+def _note(attempt: Attempt, fetched: Fetched) -> None:
+    facts = {"rows": fetched.rows, "pages": fetched.pages, "bytes": fetched.bytes_received}
+    took = timedelta(seconds=fetched.duration_s)
+    journal.note(Event.SYNC_FETCHED, token=attempt.token, **facts, duration_s=took, retries=fetched.retries)
+    for scope, error in fetched.failed.items():
+        journal.note(Event.DISTRICT_INCOMPLETE, token=attempt.token, district=scope, error=error)
 
 
 def _fetch_metadata(attempt: Attempt, fetched: Fetched, store: ObjectStore) -> dict[str, Any]:
@@ -192,13 +201,12 @@ def _fetch_metadata(attempt: Attempt, fetched: Fetched, store: ObjectStore) -> d
         "retries": fetched.retries,
         "restarts": fetched.restarts,
         "duration_s": round(fetched.duration_s, 3),
-        "notes": "; ".join(fetched.notes) or "none",
+        "incomplete_districts": len(fetched.failed),
+        "notes": "; ".join([*fetched.notes, *_failures(fetched)]) or "none",
         "page_set": store.uri(f"raw/aed/{attempt.source}/{attempt.day}/{attempt.token}"),
     }
 
 
-def _districts(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    pairs = [name.partition("/") for name in names]
-    if wrong := [name for name, (_, slash, _) in zip(names, pairs, strict=True) if not slash]:
-        raise Refused(f"districts are written 'sido/gugun', not {wrong[0]!r}")
-    return tuple((sido.strip(), gugun.strip()) for sido, _, gugun in pairs)
+def _failures(fetched: Fetched) -> list[str]:
+    """Say which districts did not come completely, and by which error."""
+    return [f"{scope} did not come completely ({error})" for scope, error in fetched.failed.items()]

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from meva_pipelines.assets import aed, pictures, tables
+from meva_pipelines.domain.absences import Verdict
 from meva_pipelines.domain.aed import health_center_key
 from meva_pipelines.domain.regions import RegionTable
 from meva_pipelines.resources import reference
@@ -111,6 +112,7 @@ def sync_report(context: dg.AssetExecutionContext, postgres: Postgres) -> dg.Mat
             return dg.MaterializeResult(metadata={"summary": dg.MetadataValue.md(f"No published sync for {day}.")})
         history = _history(connection, run)
         quarantine = _quarantine(connection, run)
+        absences = _absences(connection, run)
         points = connection.execute(
             "SELECT longitude::float8, latitude::float8 FROM aed.aed_data"
             " WHERE source = %s AND data_status = 'active' AND latitude IS NOT NULL",
@@ -121,6 +123,10 @@ def sync_report(context: dg.AssetExecutionContext, postgres: Postgres) -> dg.Mat
         metadata={
             "summary": dg.MetadataValue.md(_summary(run, day)),
             "changes_by_sido": dg.MetadataValue.md(_changes_by_sido(run, table, day)),
+            "absences_by_sido": dg.MetadataValue.md(_absences_by_sido(absences, table, day)),
+            "sido_counted": sum(verdict is Verdict.COUNTED for _, verdict, _, _ in absences),
+            "sido_withheld": sum(verdict is Verdict.WITHHELD for _, verdict, _, _ in absences),
+            "sido_incomplete": sum(verdict is Verdict.INCOMPLETE for _, verdict, _, _ in absences),
             "changed_fields": dg.MetadataValue.md(_changed_fields(run)),
             "quarantine_by_rule": dg.MetadataValue.md(tables.markdown(quarantine)),
             "recovered_rows": sum(row["recovered"] for row in quarantine),
@@ -160,6 +166,16 @@ def _quarantine(connection: psycopg.Connection, run: dict[str, Any]) -> list[dic
         ).fetchall()
 
 
+def _absences(connection: psycopg.Connection, run: dict[str, Any]) -> list[tuple[str, Verdict, int, int]]:
+    """Sido, verdict, live devices and absent devices of each sido that a full sync judged, the worst first."""
+    rows = connection.execute(
+        "SELECT part, verdict, coalesce(live_rows, 0), coalesce(absent_rows, 0) FROM ops.sync_parts WHERE token = %s"
+        " ORDER BY verdict = 'counted', absent_rows DESC NULLS LAST, part",
+        [run["token"]],
+    )
+    return [(part, Verdict(verdict), live, absent) for part, verdict, live, absent in rows]
+
+
 def _history(connection: psycopg.Connection, run: dict[str, Any]) -> list[tuple[date, int, int]]:
     rows = connection.execute(
         "SELECT day, inserted_rows, updated_rows FROM ops.sync_runs WHERE subject = %s AND source = %s"
@@ -194,6 +210,16 @@ def _changes_by_sido(run: dict[str, Any], table: RegionTable, day: date) -> str:
     for code, counts in sorted(per_sido.items(), key=lambda item: -item[1]["inserted"] - item[1]["updated"]):
         region = table.region(code, day) if code != "-" else None
         lines.append(f"| {region.name if region else code} | {counts['inserted']:,} | {counts['updated']:,} |")
+    return "\n".join(lines)
+
+
+def _absences_by_sido(absences: list[tuple[str, Verdict, int, int]], table: RegionTable, day: date) -> str:
+    if not absences:
+        return "Nobody can be absent: the sync did not ask for everything."
+    lines = ["| sido | absences | live before | did not come |", "|---|---|---:|---:|"]
+    for code, verdict, live, absent in absences:
+        region = table.region(code, day) if code != "-" else None
+        lines.append(f"| {region.name if region else code} | {verdict} | {live:,} | {absent:,} |")
     return "\n".join(lines)
 
 

@@ -14,20 +14,24 @@ from meva_pipelines.assets.aed import DAYS, INTAKES, POOL, STAGED_RECORDS, SUBJE
 from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import RecordContract
 from meva_pipelines.domain.failures import Refused, Rejected
+from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality import aed_rules
 from meva_pipelines.quality.aed_suites import AED_TARGETS, aed_suites
 from meva_pipelines.quality.verdicts import Judge, Verdict, failures, store
 from meva_pipelines.resources import (
     failpoints,
+    journal,
     ledger,
     raw_pages,
     reference,
+    registry_absences,
     registry_explanation,
     registry_profile,
     registry_staging,
 )
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
@@ -88,19 +92,17 @@ def staged_records(
         with postgres.connect(Role.WRITER, work=f"stage {attempt.token}") as connection:
             received, quarantined = _stage(connection, batch, fetch, contract, store)
             digest = registry_staging.digest(connection, batch)
-            regions = reference.regions()
-            registry_profile.measure(
-                connection,
-                batch,
-                is_snapshot=fetch.is_complete_snapshot,
-                sido_groups=regions.sido_groups(day),
+            groups = reference.regions().sido_groups(day)
+            found = registry_absences.survey(
+                connection, batch, fetch, sido_groups=groups, limit=Limit(pct=config.max_change_pct)
             )
+            registry_profile.measure(connection, batch, found=found, sido_groups=groups)
         verdicts = judge.judge(
             aed_suites(max_change_pct=config.max_change_pct, max_quarantined_pct=config.max_quarantined_pct),
             sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
             tables={target: batch.name(target) for target in AED_TARGETS},
         )
-        staged = Staged(received, quarantined, digest, fetch.is_complete_snapshot)
+        staged = Staged(received, quarantined, digest)
         figures = _record_staging(postgres, batch, staged, verdicts)
     return dg.MaterializeResult(
         metadata={"dagster/partition_row_count": received.changed, "attempt": attempt.token, **figures}
@@ -132,6 +134,8 @@ def _to_stage(connection: psycopg.Connection, source: str, day: date, run_id: st
 def _stage(
     connection: psycopg.Connection, batch: Batch, fetch: ledger.Fetch, contract: RecordContract, store: ObjectStore
 ) -> tuple[Received, int]:
+    for field in contract.fields:
+        journal.note(Event.FIELD_MAPPED, token=batch.attempt.token, field=field.source, column=field.column)
     mapper = Mapper(contract, reference.regions(), day=batch.attempt.day, columns=SOURCED_COLUMNS)
     entries = raw_pages.pages(store, fetch.fetch_id)
     by_number = {entry.number: entry for entry in entries}
@@ -159,7 +163,6 @@ class Staged:
     received: Received
     quarantined_rows: int
     digest: str
-    is_snapshot: bool
 
 
 def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -183,7 +186,7 @@ def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: 
             **figures,
         )
         if not is_passed:
-            explanation = registry_explanation.explain(connection, batch, is_snapshot=staged.is_snapshot)
+            explanation = registry_explanation.explain(connection, batch)
             ledger.record(connection, batch.attempt.token, details={"explanation": explanation})
             ledger.reject(
                 connection,
@@ -191,7 +194,11 @@ def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: 
                 f"the audit failed ({failures(verdicts)}); nothing was published and yesterday's registry stays."
                 f" Likely: {explanation['cause']}.",
             )
+        rules_broken = registry_staging.rejected_by_rule(connection, batch)
     failpoints.reach(Point.AUDIT_AFTER_VERDICT)
+    journal.note(Event.SYNC_STAGED, token=batch.attempt.token, staged_rows=staged_rows, **figures)
+    for rule, count in rules_broken.items():
+        journal.note(Event.RECORDS_QUARANTINED, token=batch.attempt.token, rule=rule, records=count)
     return {
         **figures,
         "staged_rows": staged_rows,

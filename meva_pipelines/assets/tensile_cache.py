@@ -57,7 +57,7 @@ def standard_properties(postgres: Postgres, cache: Cache) -> Iterator[dg.Materia
 
 @dg.asset(
     key=RECENT_KEY,
-    deps=[tensile_results.SIMULATION_RESULT],
+    deps=[tensile_results.SIMULATION_RESULT, tensile_results.STANDARD_COMPARISON],
     group_name="tensile",
     kinds={"redis"},
     owners=[tables.OWNER],

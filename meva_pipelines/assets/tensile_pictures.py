@@ -17,6 +17,8 @@ _MOST_POINTS = 1_200
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
 _LINE, _OFFSET = "#555555", "#ff7f0e"
 _HEAD = 1.15
+_ON_THE_WHOLE = frozenset({Symbol.REH, Symbol.RM, Symbol.AT})
+"""What can be told apart at the scale of the whole curve."""
 
 
 def evaluated(name: str, evaluation: Evaluation) -> dg.MarkdownMetadataValue | None:
@@ -30,19 +32,21 @@ def evaluated(name: str, evaluation: Evaluation) -> dg.MarkdownMetadataValue | N
 
     def draw(axes: "Sequence[Axes]") -> None:
         whole, beginning, residuals = axes
-        _curve(whole, marks)
+        _curve(whole, marks, _ON_THE_WHOLE)
         whole.set(title=pictures.label(name, "test"), xlabel="e, %", ylabel="R, MPa")
-        _curve(beginning, marks)
+        _curve(beginning, marks, frozenset(Symbol))
         _lines(beginning, marks)
         _residuals(residuals, marks)
 
     return pictures.drawn(f"evaluation of {name}", draw, size=(11.5, 3.6), columns=3)
 
 
-def _curve(axes: "Axes", marks: Marks) -> None:
+def _curve(axes: "Axes", marks: Marks, shown: frozenset[Symbol]) -> None:
     step = max(1, len(marks.strain) // _MOST_POINTS)
     axes.plot(100 * marks.strain[::step], marks.stress_mpa[::step], color=_COLOURS[0], linewidth=1.2)
     for mark in marks.points:
+        if mark.symbol not in shown:
+            continue
         axes.plot(100 * mark.strain, mark.stress_mpa, "o", markersize=4, color=_COLOURS[1])
         axes.annotate(
             str(mark.symbol),

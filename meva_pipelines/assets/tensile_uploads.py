@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import psycopg
 from pydantic import Field
 
 from meva_pipelines.assets import pictures, tables
@@ -110,7 +111,7 @@ def uploads(
         )
     with ledger.watch(postgres, attempt):
         with postgres.connect(Role.WRITER, work=f"take files {attempt.token}") as connection:
-            replayed = tensile_desk.replay(connection, attempt, rule=config.rule) if config.replays else 0
+            replayed = _replay(connection, attempt, config.rule) if config.replays else 0
             names = [] if config.replays else _names(landing, config.files)
             sightings = tensile_desk.sort(connection, attempt, landing, store, names)
             tensile_desk.enter(connection, attempt, sightings)
@@ -127,9 +128,15 @@ def uploads(
     yield _result(attempt, sightings, report, counts)
 
 
+def _replay(connection: psycopg.Connection, attempt: Attempt, rule: str) -> int:
+    replayed = tensile_desk.replay(connection, attempt, rule=rule)
+    if not replayed:
+        raise Refused(f"no upload waits in meva.quarantine{f' because of {rule}' if rule else ''}: nothing to replay")
+    return replayed
+
+
 def _names(landing: Landing, asked: Sequence[str]) -> list[str]:
-    settled = landing.arrived(tensile_desk.FOLDER).settled
-    return list(asked) or [arrival.name for arrival in settled][: tensile_desk.FILES_PER_RUN]
+    return list(asked) or [arrival.name for arrival in tensile_desk.ready(landing.arrived(tensile_desk.FOLDER))]
 
 
 def _stage(
@@ -271,7 +278,7 @@ def _line(upload: Upload, reading: Reading) -> dict[str, Any]:
         "encoding": "" if first is None else first.detection.encoding,
         "tests": len(reading.recordings),
         "points": sum(len(recording.curve.load_n) for recording in reading.recordings),
-        "columns": "; ".join(f"{column.quantity} ← {column.name} [{column.unit}]: {column.why}" for column in used),
+        "columns": "; ".join(f"{column.quantity} ← {column.name}, in {column.unit}: {column.why}" for column in used),
         "repairs": "" if first is None else "; ".join(first.repairs.notes),
         "warnings": "" if first is None else "; ".join(first.detection.warnings),
         "refused": "; ".join(refusal.reason for refusal in reading.refusals),

@@ -77,8 +77,8 @@ def tensile_files_landed(
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run for the oldest files that have settled.
 
-    A file that still changes holds nobody else up. The run key changes with the hour: files of a run that failed are
-    tried again then. That nothing is published twice is seen to by the ledger.
+    A file that still changes holds up what stands beside it and nothing else. The run key changes with the hour: files
+    of a run that failed are tried again then. That nothing is published twice is seen to by the ledger.
     """
     arrivals = landing.arrived(tensile_desk.FOLDER)
     place = landing.place(tensile_desk.FOLDER)
@@ -93,7 +93,7 @@ def tensile_files_landed(
             connection, files=tensile_intake.FILES, source=tensile.SOURCE, limit=tensile_desk.FILES_PER_RUN
         )
         now = ledger.now(connection)
-    chosen = arrivals.settled[: tensile_desk.FILES_PER_RUN]
+    chosen = tensile_desk.ready(arrivals)
     if not chosen and not unfinished:
         return dg.SkipReason(f"no file of a testing machine lies in {place}{still}")
     names = [arrival.name for arrival in chosen]

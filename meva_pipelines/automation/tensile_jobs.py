@@ -84,14 +84,17 @@ def resolve_conflict(context: dg.OpExecutionContext, config: ResolutionConfig, p
                 )
         context.log.info("dry run: nothing was written; decide with `resolution`, `decided_by` and `dry_run: false`")
         return
-    if not config.decided_by:
+    if not config.decided_by.strip():
         raise Refused("decided_by is empty: a decision names the person who makes it")
     attempt = _open(postgres, context.run.run_id, Mode.REPLAY)
     with ledger.watch(postgres, attempt), publishing.locked(postgres, attempt) as connection:
         transaction = Transaction(connection, attempt.token, ledger.now(connection))
         done = tensile_resolution.resolve(transaction, config.conflict_id, config.resolution, by=config.decided_by)
     second = f"; the other content is {done.second_name} now" if done.second_name else ""
-    context.log.info(f"conflict {config.conflict_id} of {done.name}: {config.resolution}{second}")
+    context.log.info(
+        f"conflict {config.conflict_id} of {done.name}: {config.resolution}{second}. What stands now is evaluated with "
+        f"the partition {attempt.day} of meva/simulation_result"
+    )
 
 
 @dg.job(description="Decide a conflict between two contents of a test: keep, replace, keep_both; a dry run by default.")

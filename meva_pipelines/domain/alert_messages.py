@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from meva_pipelines.domain.alerts import SEOUL, Concern, Kind, Sync, Tally
+from meva_pipelines.domain.alerts import SEOUL, Kind, Sync
+from meva_pipelines.domain.digests import Concern, Tally
 
 _TITLE_LIMIT = 150
 _BODY_LIMIT = 2_900
 _RULES_SHOWN = 10
+_STAYS = "what was published before stays."
 
 
 class Severity(StrEnum):
@@ -37,6 +39,7 @@ _SENTENCES: Mapping[Kind, str] = {
     Kind.CORRUPTION_DETECTED: "a batch was rejected as corrupt",
     Kind.DEADLINE_MISSED: "not published by 07:00",
     Kind.SOURCE_UNAVAILABLE: "the source could not be read",
+    Kind.STORE_UNAVAILABLE: "a store of our own could not be used",
     Kind.SYNC_FAILED_REPEATEDLY: "the sync keeps failing",
     Kind.SYNC_TOO_SLOW: "a sync takes more than an hour",
 }
@@ -54,20 +57,23 @@ def opened(kind: Kind, sync: Sync, *, failures: int, rules: Sequence[str] = ()) 
 
 
 def _explained(kind: Kind, sync: Sync, *, failures: int, rules: Sequence[str]) -> str:
-    match kind:
-        case Kind.CORRUPTION_DETECTED:
-            found = f"Rules that did not hold: {_listed(rules)}." if rules else "A guard of the publication refused it."
-            return f"{found} Nothing was published; what was published before stays."
-        case Kind.SOURCE_UNAVAILABLE:
-            return f"No complete answer after all retries ({sync.error_type}). What was published before stays."
-        case Kind.SYNC_FAILED_REPEATEDLY:
-            return f"{failures} attempts failed in a row, the last with {sync.error_type or 'no word'}."
-        case Kind.SYNC_TOO_SLOW:
-            if sync.finished_at is None:
-                return f"It was started at {_at(sync.started_at)} and has not ended."
-            return f"It took {_minutes(sync.duration(now=sync.finished_at))} and ended {sync.outcome}."
-        case Kind.DEADLINE_MISSED:
-            return "The day was not published in time."
+    broken = f"Rules that did not hold: {_listed(rules)}." if rules else "A guard of the publication refused it."
+    said: Mapping[Kind, str] = {
+        Kind.CORRUPTION_DETECTED: f"{broken} Nothing was published; {_STAYS}",
+        Kind.SOURCE_UNAVAILABLE: f"No complete answer after all retries ({sync.error_type}). {_STAYS.capitalize()}",
+        Kind.STORE_UNAVAILABLE: "The object store or the warehouse did not answer, or could take no more. "
+        + _STAYS.capitalize(),
+        Kind.SYNC_FAILED_REPEATEDLY: f"{failures} tries failed in a row, the last with {sync.error_type or 'no word'}.",
+        Kind.SYNC_TOO_SLOW: _too_slow(sync),
+        Kind.DEADLINE_MISSED: "The day was not published in time.",
+    }
+    return said[kind]
+
+
+def _too_slow(sync: Sync) -> str:
+    if sync.finished_at is None:
+        return f"It was started at {_at(sync.started_at)} and has not ended."
+    return f"It took {_minutes(sync.duration(now=sync.finished_at))} and ended {sync.outcome}."
 
 
 def deadline_missed(subject: str, day: date, *, published_day: date | None) -> Message:
@@ -129,18 +135,20 @@ def escaped(text: str) -> str:
 
 
 def _concern(concern: Concern, tally: Tally) -> str:
-    match concern:
-        case Concern.ATTEMPT_FAILED:
-            return f"{concern}: {_counted(tally.unrecovered)} failed and none succeeded since"
-        case Concern.ERRORS_RECOVERED:
-            found = [f"{tally.repeated_requests:,} requests repeated"] if tally.repeated_requests else []
-            found += [f"{_counted(tally.recovered)} failed and a later one succeeded"] if tally.recovered else []
-            return f"{concern}: {'; '.join(found)}"
-        case Concern.ROWS_QUARANTINED:
-            return f"{concern}: {tally.quarantined_rows:,} rows wait in quarantine"
-        case Concern.SYNC_SLOW:
-            longest = _minutes(max(tally.slow))
-            return f"{concern}: {len(tally.slow)} took more than 45 min, the longest {longest}"
+    recovered = [f"{tally.repeated_requests:,} requests repeated"] if tally.repeated_requests else []
+    recovered += [f"{_counted(tally.recovered)} failed and a later one succeeded"] if tally.recovered else []
+    longest = _minutes(max(tally.slow, default=timedelta()))
+    said: Mapping[Concern, str] = {
+        Concern.ABSENCES_WITHHELD: f"{tally.withheld_parts} regions lost too many devices, {tally.incomplete_parts} did"
+        " not come whole; nobody there was called absent",
+        Concern.ATTEMPT_FAILED: f"{_counted(tally.unrecovered)} failed and none succeeded since",
+        Concern.ERRORS_RECOVERED: "; ".join(recovered),
+        Concern.EXPECTATIONS_UNMET: f"{_listed(sorted(tally.unmet))}; published all the same",
+        Concern.FILES_REFUSED: f"{tally.refused_files} files were refused beside others that were published",
+        Concern.ROWS_QUARANTINED: f"{tally.quarantined_rows:,} rows wait in quarantine",
+        Concern.SYNC_SLOW: f"{len(tally.slow)} took more than 45 min, the longest {longest}",
+    }
+    return f"{concern}: {said[concern]}"
 
 
 def _counted(errors: Mapping[str, int]) -> str:

@@ -1,29 +1,30 @@
-"""When people are told of a sync: at once, in the daily digest, or not at all. Decisions over values, `now` included.
+"""When people are told of a sync at once, and when it is over. Decisions over values, `now` included.
 
 The rules are those of seed 001 §5.2 and §7.3. An incident is opened once, counted while it lasts and resolved by a
-later success. How it is worded is in `alert_messages`; nothing here reads a ledger or sends anything.
+later success. What waits for the daily digest is in `digests`, how it is worded in `alert_messages`; nothing here
+reads a ledger or sends anything.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from meva_pipelines.domain.failures import Incomplete, QuotaExhausted, Refused, Superseded, Unavailable
+from meva_pipelines.domain.failures import (
+    Incomplete,
+    QuotaExhausted,
+    Refused,
+    StoreUnavailable,
+    Superseded,
+    Unavailable,
+)
 
 SEOUL = ZoneInfo("Asia/Seoul")
 DEADLINE = time(7)
 """The day before must be published by then, Korean time (seed 001 §6.1)."""
 
-DIGEST_AT = time(9)
-SETTLING = timedelta(minutes=5)
-"""A digest waits this long, so that an attempt that ended just before its hour is committed."""
-
-DIGEST_REACHES_BACK = timedelta(days=7)
 FAILURES_IN_A_ROW = 3
-SLOW = timedelta(minutes=45)
 TOO_SLOW = timedelta(hours=1)
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_RETRY = timedelta(minutes=30)
@@ -36,17 +37,9 @@ class Kind(StrEnum):
     CORRUPTION_DETECTED = "corruption_detected"
     DEADLINE_MISSED = "deadline_missed"
     SOURCE_UNAVAILABLE = "source_unavailable"
+    STORE_UNAVAILABLE = "store_unavailable"
     SYNC_FAILED_REPEATEDLY = "sync_failed_repeatedly"
     SYNC_TOO_SLOW = "sync_too_slow"
-
-
-class Concern(StrEnum):
-    """What the daily digest tells; each has a page in docs/runbook."""
-
-    ATTEMPT_FAILED = "attempt_failed"
-    ERRORS_RECOVERED = "errors_recovered"
-    ROWS_QUARANTINED = "rows_quarantined"
-    SYNC_SLOW = "sync_slow"
 
 
 class Outcome(StrEnum):
@@ -60,7 +53,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
-    """An attempt as far as alerts care; `is_fetched` tells whether the source had answered completely."""
+    """An attempt as far as alerts care.
+
+    `is_fetched` tells whether the source had answered completely, `has_deadline` whether the source is one that has to
+    be published every day. All launches of one `run_id` are one try. `unmet` are the warnings of the judge, and of the
+    parts of a full sync some may be `withheld_parts` or `incomplete_parts`.
+    """
 
     token: int
     subject: str
@@ -74,6 +72,12 @@ class Sync:
     finished_at: datetime | None = None
     retries: int = 0
     quarantined_rows: int = 0
+    run_id: str = ""
+    has_deadline: bool = False
+    refused_files: int = 0
+    withheld_parts: int = 0
+    incomplete_parts: int = 0
+    unmet: Sequence[str] = ()
 
     def duration(self, *, now: datetime) -> timedelta:
         """Return how long the attempt took, or has taken until `now`."""
@@ -101,15 +105,6 @@ class Standing:
     published_day: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What a digest covers: attempts that ended in [since, until); `day` is the Korean day it is sent on."""
-
-    day: date
-    since: datetime
-    until: datetime
-
-
 _FETCHING_MODES = frozenset({"full", "incremental"})
 SYNC_MODES = _FETCHING_MODES | {"replay"}
 """Modes that bring rows from a source; other attempts (rollbacks, deletions) are a person's act and raise nothing."""
@@ -120,28 +115,46 @@ def raised_by(ended: Sync, *, since_success: Sequence[Sync]) -> tuple[Kind, ...]
     """Return the incidents that the end of an attempt opens or repeats.
 
     `since_success` holds the attempts for the same subject and source since the last published sync. That a newer
-    attempt overtook this one is no failure.
+    attempt overtook this one is no failure. Failures that one open incident explains already are not told twice.
     """
     if ended.mode not in SYNC_MODES or ended.error_type == Superseded.__name__ or ended.outcome is Outcome.OPEN:
         return ()
-    has_failed = ended.outcome is Outcome.FAILED
-    is_unanswered = has_failed and not ended.is_fetched and ended.mode in _FETCHING_MODES
+    cause = cause_of(ended)
+    is_repeated = (
+        ended.outcome is not Outcome.PUBLISHED
+        and failures_in_a_row(ended, since_success=since_success) >= FAILURES_IN_A_ROW
+    )
+    is_explained = cause is not None and {cause_of(sync) for sync in _failures_before(ended, since_success)} == {cause}
     found = {
-        Kind.CORRUPTION_DETECTED: ended.outcome is Outcome.REJECTED,
-        Kind.SOURCE_UNAVAILABLE: is_unanswered and ended.error_type in _NO_ANSWER,
-        Kind.SYNC_FAILED_REPEATEDLY: ended.outcome is not Outcome.PUBLISHED
-        and failures_in_a_row(ended, since_success=since_success) >= FAILURES_IN_A_ROW,
+        cause: True,
+        Kind.SYNC_FAILED_REPEATEDLY: is_repeated and not is_explained,
         Kind.SYNC_TOO_SLOW: ended.finished_at is not None and ended.duration(now=ended.finished_at) > TOO_SLOW,
     }
-    return tuple(kind for kind, is_true in found.items() if is_true)
+    return tuple(kind for kind, is_true in found.items() if is_true and kind is not None)
+
+
+def cause_of(ended: Sync) -> Kind | None:
+    """Return the incident that explains by itself why an attempt failed, or None where nothing does."""
+    if ended.outcome is Outcome.REJECTED:
+        return Kind.CORRUPTION_DETECTED
+    if ended.outcome is not Outcome.FAILED:
+        return None
+    if ended.error_type == StoreUnavailable.__name__:
+        return Kind.STORE_UNAVAILABLE
+    is_unanswered = not ended.is_fetched and ended.mode in _FETCHING_MODES and ended.error_type in _NO_ANSWER
+    return Kind.SOURCE_UNAVAILABLE if is_unanswered else None
 
 
 def failures_in_a_row(ended: Sync, *, since_success: Iterable[Sync]) -> int:
-    """Count the failures up to an attempt that failed, itself included.
+    """Count the tries that failed up to an attempt that failed, its own included; launches of one run are one try.
 
     An attempt that an ended one has overtaken while still open died without a word, and counts.
     """
-    before = [
+    return len({_try(sync) for sync in (*_failures_before(ended, since_success), ended)})
+
+
+def _failures_before(ended: Sync, since_success: Iterable[Sync]) -> list[Sync]:
+    return [
         sync
         for sync in since_success
         if sync.token < ended.token
@@ -149,27 +162,39 @@ def failures_in_a_row(ended: Sync, *, since_success: Iterable[Sync]) -> int:
         and sync.outcome is not Outcome.PUBLISHED
         and sync.error_type != Superseded.__name__
     ]
-    return 1 + len(before)
 
 
-def resolved_by(ended: Sync, incidents: Iterable[Incident]) -> tuple[Incident, ...]:
-    """Return the open incidents that the end of an attempt puts an end to."""
+def _try(sync: Sync) -> str:
+    return sync.run_id or str(sync.token)
+
+
+def resolved_by(
+    ended: Sync, incidents: Iterable[Incident], *, rivals: Collection[str] = frozenset()
+) -> tuple[Incident, ...]:
+    """Return the open incidents that the end of an attempt puts an end to.
+
+    `rivals` are the sources of which only one is asked at a time: the first success of one retires the others.
+    """
     if ended.outcome is not Outcome.PUBLISHED or ended.mode not in SYNC_MODES:
         return ()
-    return tuple(incident for incident in incidents if _is_over(incident, ended))
+    retired = rivals if ended.source in rivals and ended.mode in _FETCHING_MODES else ()
+    spoken_for = {"", ended.source, *retired}
+    return tuple(
+        incident
+        for incident in incidents
+        if incident.subject == ended.subject and incident.source in spoken_for and _is_over(incident, ended)
+    )
 
 
 def _is_over(incident: Incident, success: Sync) -> bool:
-    if incident.subject != success.subject or incident.source not in {"", success.source}:
-        return False
     match incident.kind:
         case Kind.DEADLINE_MISSED:
-            return success.day >= incident.day
+            return success.has_deadline and success.day >= incident.day
         case Kind.SOURCE_UNAVAILABLE:
             return success.mode in _FETCHING_MODES
         case Kind.SYNC_TOO_SLOW:
             return success.finished_at is not None and success.duration(now=success.finished_at) <= TOO_SLOW
-        case Kind.CORRUPTION_DETECTED | Kind.SYNC_FAILED_REPEATEDLY:
+        case Kind.CORRUPTION_DETECTED | Kind.STORE_UNAVAILABLE | Kind.SYNC_FAILED_REPEATEDLY:
             return True
 
 
@@ -200,77 +225,6 @@ def is_overlong(newest: Sync, incidents: Iterable[Incident], *, now: datetime) -
     )
     is_late = newest.outcome is Outcome.OPEN and newest.duration(now=now) > TOO_SLOW
     return is_late and newest.mode in SYNC_MODES and not is_told
-
-
-def digest_window(*, now: datetime, last_day: date | None) -> Window | None:
-    """Return what today's digest covers, or None where it is not due or `last_day`, the last digest's, is today.
-
-    It begins where the last digest ended, so that nothing is lost when digests were held up.
-    """
-    local = (now - SETTLING).astimezone(SEOUL)
-    day = local.date() if local.time() >= DIGEST_AT else local.date() - timedelta(days=1)
-    if last_day is not None and last_day >= day:
-        return None
-    until = datetime.combine(day, DIGEST_AT, SEOUL)
-    earliest = until - DIGEST_REACHES_BACK
-    since = earliest if last_day is None else max(earliest, datetime.combine(last_day, DIGEST_AT, SEOUL))
-    return Window(day, since, until)
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What a digest has to tell of one subject and source: a figure for each concern that has one."""
-
-    subject: str
-    source: str
-    repeated_requests: int
-    recovered: Mapping[str, int]
-    unrecovered: Mapping[str, int]
-    slow: Sequence[timedelta]
-    quarantined_rows: int
-
-    @property
-    def concerns(self) -> tuple[Concern, ...]:
-        """Return the concerns that have something to tell."""
-        found = {
-            Concern.ATTEMPT_FAILED: bool(self.unrecovered),
-            Concern.ERRORS_RECOVERED: self.repeated_requests > 0 or bool(self.recovered),
-            Concern.ROWS_QUARANTINED: self.quarantined_rows > 0,
-            Concern.SYNC_SLOW: bool(self.slow),
-        }
-        return tuple(concern for concern, is_there in found.items() if is_there)
-
-
-def tally(syncs: Collection[Sync], *, last_success: Mapping[tuple[str, str], int]) -> tuple[Tally, ...]:
-    """Return what a digest tells of the attempts that ended in its window; nothing where all went well.
-
-    `last_success` is the token of the newest published attempt by subject and source. Rejected batches are no
-    matter for a digest: they were told at once.
-    """
-    groups = sorted({(sync.subject, sync.source) for sync in syncs})
-    tallies = (
-        _tally(
-            group,
-            [sync for sync in syncs if (sync.subject, sync.source) == group and sync.mode in SYNC_MODES],
-            last_success.get(group, 0),
-        )
-        for group in groups
-    )
-    return tuple(found for found in tallies if found.concerns)
-
-
-def _tally(group: tuple[str, str], syncs: Collection[Sync], last_success: int) -> Tally:
-    published = [sync for sync in syncs if sync.outcome is Outcome.PUBLISHED]
-    failed = [sync for sync in syncs if sync.outcome is Outcome.FAILED and sync.error_type != Superseded.__name__]
-    durations = [sync.duration(now=sync.finished_at) for sync in published if sync.finished_at is not None]
-    return Tally(
-        *group,
-        repeated_requests=sum(sync.retries for sync in published),
-        recovered=Counter(sync.error_type for sync in failed if sync.token < last_success),
-        unrecovered=Counter(sync.error_type for sync in failed if sync.token > last_success),
-        slow=[duration for duration in durations if SLOW < duration <= TOO_SLOW],
-        quarantined_rows=sum(sync.quarantined_rows for sync in published),
-    )
 
 
 def retry_in(attempts: int, *, asked: timedelta | None) -> timedelta:

@@ -5,9 +5,12 @@ value means to `domain/aed.py`. Messages quote headers only: the cells of a file
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -19,6 +22,8 @@ Cells = Sequence[str | None]
 HEADER_ROWS = 20
 """Rows at the top of a table among which the header is looked for: exports begin with titles and blank rows."""
 
+SEOUL = ZoneInfo("Asia/Seoul")
+_DATE_IN_NAME = re.compile(r"(?<!\d)(20\d\d)[-._]?(\d\d)[-._]?(\d\d)(?!\d)", re.ASCII)
 _SHOWN = 40
 _ALIKE = 0.5
 
@@ -53,6 +58,25 @@ class Header:
     def values(self, cells: Cells) -> list[str | None]:
         """Return the cells of a row that feed a field, in the order of `fields`; a short row ends in None."""
         return [cells[fed.position] if fed.position < len(cells) else None for fed in self.fed]
+
+
+def exported_at(name: str, modified_at: datetime, *, now: datetime) -> datetime:
+    """Return when an export was made, in Korean time: the date that its name tells, else when it was last written.
+
+    Rows of an export carry no time of change. A date in the future is nobody's; so is one of two different ones.
+    """
+    dates = {found for found in map(_date, _DATE_IN_NAME.findall(name)) if found is not None}
+    latest = now.astimezone(SEOUL)
+    if len(dates) == 1 and (day := dates.pop()) <= latest.date():
+        return datetime.combine(day, time(), SEOUL)
+    return min(modified_at.astimezone(SEOUL), latest)
+
+
+def _date(parts: tuple[str, str, str]) -> date | None:
+    try:
+        return date(*map(int, parts))
+    except ValueError:
+        return None
 
 
 def header_key(text: str) -> str:

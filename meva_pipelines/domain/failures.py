@@ -2,6 +2,7 @@
 
     MevaError
     ├── Unavailable          trying again helps: the outside world did not answer properly
+    │   ├── StoreUnavailable ... and it was a store of our own: objects or the warehouse
     │   ├── QuotaExhausted   ... but only after the daily quota is reset
     │   └── Incomplete       ... an answer came, and it is provably not the whole answer
     ├── Refused              trying again does not help: key, address, permission or a bug of ours
@@ -26,6 +27,10 @@ class Unavailable(MevaError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(Unavailable):
+    """A store of our own did not answer or is full, objects or the warehouse: no source is to blame."""
 
 
 class QuotaExhausted(Unavailable):

@@ -5,7 +5,7 @@ The quick retries of single requests belong to the client; these are the slow on
 
 from datetime import timedelta
 
-from meva_pipelines.domain.failures import Incomplete, MevaError, QuotaExhausted, Refused, Unavailable
+from meva_pipelines.domain.failures import Incomplete, MevaError, QuotaExhausted, Refused, StoreUnavailable, Unavailable
 
 WINDOW = timedelta(hours=1)
 """All launches of a fetch end within this time of the first (seed 001 §5.2: waiting at most one hour)."""
@@ -40,5 +40,5 @@ def final(error: Unavailable | Refused, *, done: int) -> Unavailable | Refused:
     if isinstance(error, QuotaExhausted):
         return QuotaExhausted(f"{error}. {STAYS}", resets_at=error.resets_at)
     launched = f" It was fetched {done + 1} times within the hour." if done else ""
-    kind = Incomplete if isinstance(error, Incomplete) else Unavailable
+    kind = type(error) if isinstance(error, Incomplete | StoreUnavailable) else Unavailable
     return kind(f"{error}.{launched} {STAYS}", retry_after_s=error.retry_after_s)

@@ -95,6 +95,7 @@ AED_DRIFT = Suite(
         Expectation("the_registry_is_not_empty", "ExpectTableRowCountToBeBetween", {"min_value": 1}),
         Expectation("devices_remain", "ExpectColumnMaxToBeBetween", {"column": "candidate_rows", "min_value": 1}),
         between("counts_change_moderately", "guarded_change_pct", -10.0, 10.0),
+        between("devices_do_not_vanish", "absent_pct", None, 10.0),
         between("coordinates_are_rarely_missing", "guarded_no_coordinates_pct", None, 20.0),
         between("coordinates_do_not_vanish", "no_coordinates_drift_pct", None, 2.0),
         between("addresses_do_not_lose_their_numbers", "no_number_drift_pct", None, 5.0),
@@ -118,6 +119,7 @@ def aed_suites(*, max_change_pct: float, max_quarantined_pct: float) -> tuple[Su
     """Return the suites of the registry with other limits than ±10 % of the count and 5 % in quarantine."""
     bounds = {
         "counts_change_moderately": {"min_value": -max_change_pct, "max_value": max_change_pct},
+        "devices_do_not_vanish": {"max_value": max_change_pct},
         "few_records_are_quarantined": {"max_value": max_quarantined_pct},
     }
     return tuple(

@@ -4,6 +4,7 @@ The suites look at one row per test: what is stated of it, and the profile of it
 are in quarantine before; a suite that fails says that a rule, a reader or the staging is wrong.
 """
 
+from meva_pipelines.domain.tensile import plausibility
 from meva_pipelines.domain.tensile.calibration import State
 from meva_pipelines.domain.tensile.recording import DisplacementSource
 from meva_pipelines.quality.expectations import Expectation, Severity, Suite, Target, between, given, unique
@@ -94,10 +95,10 @@ RESULTS = Suite(
         Expectation("there_is_a_result", "ExpectTableRowCountToBeBetween", {"min_value": 1}),
         given("content_sha256"),
         given("results"),
-        between("moduli_are_those_of_solids", "young_modulus_gpa", 1e-4, 1_100.0),
+        between("moduli_are_those_of_solids", "young_modulus_gpa", *plausibility.MODULUS_GPA),
         _above("yield_strengths_are_positive", "yield_strength_mpa", 0.0),
         _above("tensile_strengths_are_positive", "tensile_strength_mpa", 0.0),
-        between("elongations_are_possible", "elongation_pct", 0.0, 100 * STRAIN[1]),
+        between("elongations_are_possible", "elongation_pct", *plausibility.ELONGATION_PCT),
         _among("no_result_contradicts_itself", "broken_rules", [""]),
         _among("records_are_good_enough_for_a_slope", "quality_is_good", [True], Severity.WARNING),
     ),
@@ -126,7 +127,7 @@ STANDARDS = Suite(
         given("source"),
         given("publisher"),
         _among("grades_are_known", "grade", ["A", "B", "C", "D"]),
-        between("moduli_are_those_of_solids", "young_modulus_gpa", 1e-4, 1_100.0),
+        between("moduli_are_those_of_solids", "young_modulus_gpa", *plausibility.MODULUS_GPA),
         between("yield_strengths_are_possible", "yield_strength_mpa", 0.0, STRESS_MPA[1]),
         between("tensile_strengths_are_possible", "tensile_strength_mpa", 0.0, STRESS_MPA[1]),
         between("elongations_are_possible", "elongation_pct", 0.0, 100 * STRAIN[1]),

@@ -224,9 +224,15 @@ def unverified_since(connection: psycopg.Connection, target: str) -> dict[str, d
 
 
 def dead(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
-    """Return which of these unfinished backups are ours and failed: nobody writes them any more."""
+    """Return which of these folders without a record nobody needs: backups that failed, and those planned to expire.
+
+    A folder that lost its record in another way stays for whoever looks into it.
+    """
     rows = connection.execute(
-        "SELECT backup_id FROM backup.catalog WHERE status = 'failed' AND backup_id = ANY(%s)", [list(names)]
+        "SELECT backup_id FROM backup.catalog AS c WHERE backup_id = ANY(%s) AND (status = 'failed' OR EXISTS"
+        " (SELECT FROM ops.deletion_ledger AS l WHERE l.subject = 'backup.catalog' AND l.kind = 'expiry'"
+        " AND l.plan -> 'backups' @> jsonb_build_array(jsonb_build_object('id', c.backup_id))))",
+        [list(names)],
     )
     return [name for (name,) in rows]
 

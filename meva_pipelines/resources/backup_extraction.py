@@ -4,7 +4,6 @@ Regular files and folders only. Links, devices and anything else are refused, an
 folder; the folder is the caller's, and new.
 """
 
-import hashlib
 import os
 import tarfile
 from collections.abc import Callable, Iterator
@@ -61,13 +60,9 @@ def extract(stream: IO[bytes], folder: Path, *, account: Account, limits: Limits
     files = size = 0
     for member, content in members(stream, limits=limits):
         path = folder / name_of(member)
+        make_folders(folder, path if content is None else path.parent, account)
         if content is None:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            account.take(path)
             continue
-        if not path.parent.exists():
-            path.parent.mkdir(mode=0o700, parents=True)
-            account.take(path.parent)
         size += write_new(path, content, mode=0o600, owner=account)
         files += 1
     return Taken(files, size)
@@ -88,7 +83,7 @@ def write_new(
     """Write a new file, never through a link and never over another, and return its bytes."""
     size = 0
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
-        while chunk := content.read(CHUNK_BYTES):
+        for chunk in _chunks(content):
             file.write(chunk)
             size += len(chunk)
             if digest is not None:
@@ -98,7 +93,17 @@ def write_new(
     return size
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def make_folders(root: Path, folder: Path, account: Account) -> None:
+    """Make what is missing of the folders below a root, each for this account only."""
+    steps = [step for step in (folder, *folder.parents) if step.is_relative_to(root) and not step.exists()]
+    for step in reversed(steps):
+        step.mkdir(mode=0o700)
+        account.take(step)
+
+
+def _chunks(content: IO[bytes]) -> Iterator[bytes]:
+    try:
+        while chunk := content.read(CHUNK_BYTES):
+            yield chunk
+    except tarfile.TarError as error:
+        raise Unusable("an archive in the backup is damaged", rule="archive") from error

@@ -129,13 +129,14 @@ def _unpack(shelf: Shelf, backup: Backup, members: dict[str, Member], draft: Pat
         for found, content in backup_extraction.members(stream, limits=everything):
             member = missing.pop(found.name, None)
             if member is not None and content is not None:
-                _write(draft / contained(member.path), member, content)
+                path = draft / contained(member.path)
+                backup_extraction.make_folders(draft, path.parent, Account.caller())
+                _write(path, member, content)
     if missing:
         raise Unusable(f"{len(missing)} files are not in backup {backup.id}", rule="backup_member")
 
 
 def _write(path: Path, member: Member, content: IO[bytes]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest = hashlib.sha256()
     backup_extraction.write_new(path, content, mode=0o600, owner=Account.caller(), digest=digest.update)
     if digest.hexdigest() != member.sha256:

@@ -152,7 +152,7 @@ def taking(
             backup_catalog.begin(writer, draft, run_id=request.run_id)
         try:
             yield draft, shelf
-        except (MevaError, psycopg.Error, OSError) as error:
+        except Exception as error:
             _give_up(postgres, shelf, draft, str(error) if isinstance(error, MevaError) else type(error).__name__)
             raise
         with postgres.connect(Role.WRITER, work="enter backup") as writer:

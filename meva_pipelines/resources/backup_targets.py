@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pyarrow import fs
 
 PARTIAL = ".partial"
+CHECKSUM_SETTINGS = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
+"""The AWS library takes these from the environment only: without them stores other than Amazon's answer HTTP 411."""
 
 
 class Target(Protocol):
@@ -194,7 +196,7 @@ class Bucket:
         """Upload in parts; what a raising block leaves behind is removed."""
         with self._explained("write", key):
             filesystem, path = self._open(key)
-            stream = filesystem.open_output_stream(path)
+            stream = filesystem.open_output_stream(path, compression=None)
             try:
                 yield stream
             except BaseException:
@@ -235,7 +237,7 @@ class Bucket:
         with self._explained("remove", prefix):
             filesystem, path = self._open(prefix)
             if not self._listed(prefix, directories=False):
-                filesystem.delete_dir_contents(path, missing_dir_ok=True)
+                filesystem.delete_dir(path)
 
     def free_bytes(self) -> int | None:
         """A bucket does not tell."""
@@ -253,6 +255,8 @@ class Bucket:
     def _open(self, key: str) -> "tuple[fs.FileSystem, str]":
         from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who use S3
 
+        for setting in CHECKSUM_SETTINGS:
+            os.environ.setdefault(setting, "when_required")
         filesystem, root = fs.FileSystem.from_uri(self.url)
         return filesystem, f"{root.rstrip('/')}/{contained(key)}"
 

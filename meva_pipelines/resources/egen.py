@@ -20,12 +20,14 @@ from pydantic import Field
 
 from meva_pipelines.domain import egen, paging
 from meva_pipelines.domain.contract import Contract
-from meva_pipelines.domain.failures import Incomplete, Refused
+from meva_pipelines.domain.failures import Incomplete, Refused, StoreUnavailable, Unavailable
 from meva_pipelines.resources import reference
 from meva_pipelines.resources.egen_line import Line, Reply, Settings, UnsupportedParameter
 
 NATION = ""
 """Scope of pages that cover the whole country; a district is `sido/gugun`."""
+
+_PATIENCE, _NOT_ASKED = 3, "not asked for"
 
 
 class Mode(StrEnum):
@@ -61,6 +63,7 @@ class Fetched:
 
     `generations` says for each scope which generation of its pages counts; `as_of` is the earliest time for
     which the source vouched; `fell_back` is true where changes were wanted and the whole set was fetched.
+    `rows_by_scope` tells what came of each scope, `failed` by which error one did not come completely.
     """
 
     pages: int
@@ -76,6 +79,8 @@ class Fetched:
     fell_back: bool
     as_of: datetime | None
     generations: Mapping[str, int]
+    rows_by_scope: Mapping[str, int]
+    failed: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -102,6 +107,7 @@ class EgenSession:
         self._contract = contract
         self._page_size = page_size
         self._notes: dict[str, None] = {}
+        self._failed: dict[str, str] = {}
         self._as_of: datetime | None = None
 
     def fetch(
@@ -110,7 +116,8 @@ class EgenSession:
         """Hand every page to `store` in order and return only when the set is proved complete.
 
         One page is downloaded ahead while the previous one is stored. Without support for `modified_after`
-        (aware) the whole set is fetched. Raises Refused, Unavailable, QuotaExhausted or Incomplete.
+        (aware) the whole set is fetched. Of districts asked for one by one, those that do not come completely are
+        told in `failed` and the others kept. Raises Refused, Unavailable, QuotaExhausted or Incomplete.
         """
         started = time.monotonic()
         wanted = modified_after is not None
@@ -137,6 +144,8 @@ class EgenSession:
             fell_back=wanted and not incremental,
             as_of=self._as_of,
             generations={scope: found.generation for scope, found in scopes.items()},
+            rows_by_scope={scope: found.rows for scope, found in scopes.items()},
+            failed=dict(self._failed),
             notes=tuple(self._notes),
         )
 
@@ -183,14 +192,34 @@ class EgenSession:
             return {NATION: self._fetch_set(NATION, endpoint.full, incremental, may_be_empty=may_be_empty, store=store)}
         if endpoint.district is None:
             raise Refused(f"{self._contract.name} cannot be asked for single districts: fetch the whole set")
-        scopes: dict[str, paging.Complete] = {}
-        for sido, gugun in districts:
-            named = zip(endpoint.district_parameters, (sido, gugun), strict=True)
-            parameters = tuple((name, value) for name, value in named if value) + incremental
-            scope = f"{sido}/{gugun}"
-            scopes[scope] = self._fetch_set(scope, endpoint.district, parameters, may_be_empty=True, store=store)
+        scopes = self._fetch_districts(endpoint.district, districts, incremental, store)
         if len(scopes) > 1 and not incremental and not any(found.total for found in scopes.values()):
             raise Incomplete(f"all {len(scopes)} districts are empty, which is never believed; look at the source")
+        return scopes
+
+    def _fetch_districts(
+        self, path: str, districts: Sequence[tuple[str, str]], incremental: tuple[tuple[str, str], ...], store: Store
+    ) -> dict[str, paging.Complete]:
+        """Ask for districts one by one; after some failures in a row the rest is not asked for any more."""
+        scopes: dict[str, paging.Complete] = {}
+        in_a_row: list[Unavailable] = []
+        for sido, gugun in districts:
+            scope = f"{sido}/{gugun}"
+            if len(in_a_row) == _PATIENCE:
+                self._failed[scope] = _NOT_ASKED
+                continue
+            named = zip(self._contract.endpoint.district_parameters, (sido, gugun), strict=True)
+            parameters = tuple((name, value) for name, value in named if value) + incremental
+            try:
+                scopes[scope] = self._fetch_set(scope, path, parameters, may_be_empty=True, store=store)
+                in_a_row.clear()
+            except StoreUnavailable:
+                raise
+            except Unavailable as error:
+                self._failed[scope] = type(error).__name__
+                in_a_row.append(error)
+        if in_a_row and not scopes:
+            raise in_a_row[-1]
         return scopes
 
     def _fetch_set(
@@ -205,16 +234,17 @@ class EgenSession:
         """Drive one conversation, one page ahead of `store`."""
         conversation = paging.converse(self._page_size, may_be_empty=may_be_empty)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="egen") as ahead:
+            under_way: list[Future[Reply]] = []
 
             def ask(query: paging.PageQuery) -> Future[Reply]:
-                return ahead.submit(self._line.get, path, self._parameters(parameters, query))
+                under_way[:] = [ahead.submit(self._line.get, path, self._parameters(parameters, query))]
+                return under_way[0]
 
             try:
                 return self._drive(conversation, scope, ask, store)
-            except UnsupportedParameter:
-                raise
             except BaseException:
-                self._line.stop()
+                if not all(request.done() for request in under_way):
+                    self._line.stop()
                 raise
 
     def _drive(

@@ -26,7 +26,8 @@ from meva_pipelines.domain.contract import Contract, KeyPlace
 from meva_pipelines.domain.egen_verdicts import Kind, Verdict
 from meva_pipelines.domain.failures import MevaError, QuotaExhausted, Refused, Unavailable
 from meva_pipelines.domain.inflation import Inflater
-from meva_pipelines.resources import http_logs
+from meva_pipelines.resources import http_logs, journal
+from meva_pipelines.resources.journal import Event
 
 MAX_ATTEMPTS = 4
 """One request and at most three retries, after 1, 2 and 4 s (seed 001 §6.3)."""
@@ -152,8 +153,12 @@ class Line:
     def _rest(self, seconds: float) -> None:
         self._sleep(seconds)
 
-    def _count_retry(self, _: tenacity.RetryCallState) -> None:
+    def _count_retry(self, state: tenacity.RetryCallState) -> None:
         self.traffic.retries += 1
+        reply = _result(state)
+        wait_s = f"{state.upcoming_sleep:.1f}"
+        facts = {"source": self._contract.name, "why": reply.verdict.name, "status": reply.status}
+        journal.note(Event.REQUEST_REPEATED, **facts, attempt=state.attempt_number, wait_s=wait_s)
 
     def _ask(self, path: str, parameters: Sequence[tuple[str, str]]) -> Reply:
         """One attempt; with OAuth2 a token that is no longer accepted is renewed once."""

@@ -5,6 +5,7 @@ A set looks like one that was fetched over HTTP, so that staging reads both alik
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from meva_pipelines.domain.contract import TableContract
 from meva_pipelines.domain.failures import Unavailable
@@ -25,12 +26,12 @@ class Writer:
     entries: list[Entry] = field(default_factory=list)
     originals: list[Original] = field(default_factory=list)
 
-    def put(self, name: str, content: bytes, table: ExportFile) -> None:
+    def put(self, name: str, content: bytes, table: ExportFile, *, as_of: datetime | None) -> None:
         """Store one file that was read to its end."""
         digest = hashlib.sha256(content).hexdigest()
         key = original_key(self.contract.name, digest)
         self.store.put(key, content)
-        self.originals.append(Original(name, key, digest, table.form.value, table.rows))
+        self.originals.append(Original(name, key, digest, table.form.value, table.rows, as_of))
         for page in table.pages:
             number = len(self.entries) + 1
             suffix = ".json.gz" if page.encoding == "gzip" else ".json"

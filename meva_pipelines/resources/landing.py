@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -39,6 +40,11 @@ class Arrival:
     inode: int
 
     @property
+    def modified_at(self) -> datetime:
+        """When the file was last written, as the disk says."""
+        return datetime.fromtimestamp(self.modified_ns / 1e9, UTC)
+
+    @property
     def identity(self) -> str:
         """Name, size, time and inode as one text."""
         return f"{self.name}/{self.size}/{self.modified_ns}/{self.inode}"
@@ -51,6 +57,10 @@ class Arrivals:
     settled: tuple[Arrival, ...]
     changing: tuple[str, ...]
     ignored: tuple[str, ...]
+
+    def is_changing(self, name: str) -> bool:
+        """Tell whether a file of this name, as it is shown, still changes."""
+        return _shown(name) in self.changing
 
 
 class Landing(dg.ConfigurableResource["Landing"]):

@@ -1,7 +1,7 @@
 """The ledgers in `ops` as verbs: attempts, fetches, verdicts. No rows of any subject are touched here."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,7 +15,8 @@ from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain import guards
 from meva_pipelines.domain.failures import MevaError, Rejected, Superseded, Unavailable
-from meva_pipelines.resources import outbox
+from meva_pipelines.resources import journal, outbox
+from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
 
@@ -69,6 +70,7 @@ class Fetch:
     content_hash: str
     mode: str
     is_complete_snapshot: bool
+    complete_parts: Sequence[str]
     rows: int
     bytes: int
     received_at: datetime
@@ -82,8 +84,8 @@ _DATA_EXCEPTIONS = "22"
 """Class of the SQLSTATEs whose primary message quotes the value at fault."""
 
 _FETCH = sql.SQL(
-    "id, subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot, rows, bytes, received_at,"
-    " as_of, outcome"
+    "id, subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot, complete_parts, rows, bytes,"
+    " received_at, as_of, outcome"
 )
 
 
@@ -99,7 +101,7 @@ def open_attempt(
     target_token: int | None = None,
 ) -> Attempt:
     """Start an attempt. From here on every older attempt for the same subject and source is fenced out."""
-    return _one(
+    opened = _one(
         connection,
         sql.SQL(
             "INSERT INTO ops.sync_runs (subject, source, mode, day, dagster_run_id, status, fetch_id, target_token)"
@@ -107,6 +109,8 @@ def open_attempt(
         ).format(_ATTEMPT),
         [subject, source, mode, day, dagster_run_id, Status.STARTED, fetch_id, target_token],
     )
+    journal.note(Event.SYNC_STARTED, token=opened.token, subject=subject, source=source, mode=mode, day=day)
+    return opened
 
 
 def attempt_of_run(connection: psycopg.Connection, *, subject: str, dagster_run_id: str) -> Attempt | None:
@@ -264,6 +268,10 @@ def _without_values(error: psycopg.Error) -> str:
 
 def _end(postgres: Postgres, attempt: Attempt, error: Exception, message: str, *, is_told: bool) -> None:
     status = Status.REJECTED if isinstance(error, Rejected) else Status.FAILED
+    event = Event.SYNC_OVERTAKEN if isinstance(error, Superseded) else Event.SYNC_FAILED
+    if is_told:
+        about = {"token": attempt.token, "subject": attempt.subject, "source": attempt.source}
+        journal.note(event, **about, error=type(error).__name__, message=message)
     try:
         with postgres.connect(Role.WRITER, work=f"end attempt {attempt.token}") as connection:
             ended = connection.execute(
@@ -288,6 +296,7 @@ def reject(connection: psycopg.Connection, attempt: Attempt, message: str) -> No
         error=message,
     )
     outbox.tell_end(connection, attempt.token)
+    journal.note(Event.BATCH_REJECTED, token=attempt.token, subject=attempt.subject, message=message)
 
 
 def take(
@@ -301,7 +310,7 @@ def take(
     size: int,
     as_of: datetime | None,
 ) -> None:
-    """Enter a complete page set in the ingest ledger. Entering it again is a no-op."""
+    """Enter a page set in the ingest ledger. Entering it again is a no-op."""
     content_hash = hashlib.sha256("\n".join(page_hashes).encode()).hexdigest()
     connection.execute(
         "INSERT INTO ops.ingest_ledger (subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot,"
@@ -319,6 +328,14 @@ def take(
             size,
             as_of,
         ],
+    )
+
+
+def prove_parts(connection: psycopg.Connection, *, subject: str, fetch_id: str, parts: Collection[str]) -> None:
+    """Write down which parts of the subject a page set holds completely that does not hold all of it."""
+    connection.execute(
+        "UPDATE ops.ingest_ledger SET complete_parts = %s WHERE subject = %s AND fetch_id = %s",
+        [sorted(parts), subject, fetch_id],
     )
 
 
@@ -374,20 +391,6 @@ def is_newest(connection: psycopg.Connection, fetch: Fetch) -> bool:
     return row is not None and not row[0]
 
 
-def last_full_day(connection: psycopg.Connection, *, subject: str, source: str) -> date | None:
-    """Return the day of the newest published full sync of the whole registry, or None before the first.
-
-    A sync that was rolled back, or that asked for some districts only, says nothing about who was there.
-    """
-    row = connection.execute(
-        "SELECT max(run.day) FROM ops.sync_runs AS run JOIN ops.ingest_ledger AS i USING (subject, fetch_id)"
-        " WHERE run.subject = %s AND run.source = %s AND run.status = 'published' AND i.mode = 'full'"
-        " AND i.is_complete_snapshot AND run.token <> ALL(%s)",
-        [subject, source, undone(connection, subject=subject, source=source)],
-    ).fetchone()
-    return None if row is None else row[0]
-
-
 def newest_published(connection: psycopg.Connection, *, subject: str) -> int:
     """Return the newest published attempt of a subject, 0 before the first."""
     row = connection.execute(
@@ -404,6 +407,16 @@ def published_watermark(connection: psycopg.Connection, *, subject: str, source:
     row = connection.execute(
         "SELECT max(watermark) FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
         " AND token <> ALL(%s)",
+        [subject, source, undone(connection, subject=subject, source=source)],
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def newest_as_of(connection: psycopg.Connection, *, subject: str, source: str) -> datetime | None:
+    """Return for when the newest published content of a source speaks, by its own account; None before the first."""
+    row = connection.execute(
+        "SELECT max(i.as_of) FROM ops.ingest_ledger AS i JOIN ops.sync_runs AS run USING (subject, fetch_id)"
+        " WHERE i.subject = %s AND i.source = %s AND run.status = 'published' AND run.token <> ALL(%s)",
         [subject, source, undone(connection, subject=subject, source=source)],
     ).fetchone()
     return None if row is None else row[0]

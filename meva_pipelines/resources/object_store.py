@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 import dagster as dg
 from pydantic import Field
 
-from meva_pipelines.domain.failures import Refused, Unavailable
+from meva_pipelines.domain.failures import Refused, StoreUnavailable
 from meva_pipelines.resources import failpoints
 from meva_pipelines.resources.failpoints import Point
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PARTIAL = ".partial"
 _PARTIAL_TTL_S = 86_400.0
+_CHECKSUMS = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
+"""Settings of the AWS library, which can be given in no other way: without them it sends every object in chunks with a
+checksum at the end and no length, which stores other than Amazon's refuse (HTTP 411)."""
 
 
 class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
@@ -34,7 +37,7 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
 
         Raises:
             Refused: the key exists with other content, or leaves the root.
-            Unavailable: the store cannot take it (full disk, no permission, no connection).
+            StoreUnavailable: the store cannot take it (full disk, no permission, no connection).
         """
         filesystem, root = self._open()
         path = _inside(root, key)
@@ -47,7 +50,7 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
                 except FileExistsError:  # another writer was first
                     return self._same(key, content)
             else:
-                with filesystem.open_output_stream(path) as stream:
+                with filesystem.open_output_stream(path, compression=None) as stream:
                     stream.write(content)
         return self.uri(key)
 
@@ -60,7 +63,7 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         """Read an object.
 
         Raises:
-            Unavailable: it is not there, or the store does not answer.
+            StoreUnavailable: it is not there, or the store does not answer.
         """
         filesystem, root = self._open()
         with (
@@ -116,6 +119,8 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return fs.LocalFileSystem(), str(folder)
+        for setting in _CHECKSUMS:
+            os.environ.setdefault(setting, "when_required")
         filesystem, root = fs.FileSystem.from_uri(self.url)
         return filesystem, root
 
@@ -170,4 +175,4 @@ def _explained(verb: str, key: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"cannot {verb} object {key}: {error.strerror or error}") from error
+        raise StoreUnavailable(f"cannot {verb} object {key}: {error.strerror or error}") from error

@@ -10,16 +10,29 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
-from meva_pipelines.domain import alert_messages, alerts
+from meva_pipelines.domain import alert_messages, alerts, digests
 from meva_pipelines.domain.alert_messages import Message, Severity
-from meva_pipelines.domain.alerts import Incident, Kind, Outcome, Standing, Sync, Window
+from meva_pipelines.domain.alerts import Incident, Kind, Outcome, Standing, Sync
+from meva_pipelines.domain.digests import Window
 from meva_pipelines.domain.failures import Unavailable
+from meva_pipelines.resources import journal, reference
+from meva_pipelines.resources.journal import Event
 
 _SYNC = sql.SQL(
-    "SELECT token, subject, source, mode, day, coalesce(error_type, ''), fetched_at IS NOT NULL, started_at,"
-    " finished_at, coalesce(retries, 0), coalesce(quarantined_rows, 0), status FROM ops.sync_runs WHERE {}"
+    "SELECT r.token, r.subject, r.source, r.mode, r.day, r.status, coalesce(r.error_type, '') AS error_type,"
+    " r.fetched_at IS NOT NULL AS is_fetched, r.started_at, r.finished_at, coalesce(r.retries, 0) AS retries,"
+    " coalesce(r.quarantined_rows, 0) AS quarantined_rows, r.dagster_run_id AS run_id,"
+    " (SELECT count(*) FROM ops.ingest_ledger AS i WHERE i.token = r.token AND i.outcome = 'rejected')"
+    " AS refused_files,"
+    " (SELECT count(*) FROM ops.sync_parts AS p WHERE p.token = r.token AND p.verdict = 'withheld') AS withheld_parts,"
+    " (SELECT count(*) FROM ops.sync_parts AS p WHERE p.token = r.token AND p.verdict = 'incomplete')"
+    " AS incomplete_parts,"
+    " ARRAY(SELECT v.suite || '.' || (f ->> 'expectation') FROM ops.audit_verdicts AS v,"
+    " jsonb_array_elements(v.results) AS f WHERE v.token = r.token AND f ->> 'severity' = 'warning'"
+    " AND NOT (f ->> 'is_met')::boolean ORDER BY 1) AS unmet"
+    " FROM ops.sync_runs AS r WHERE {} ORDER BY r.token"
 )
 
 
@@ -67,11 +80,11 @@ def tell_end(connection: psycopg.Connection, token: int) -> None:
 
     Runs in the transaction that ends the attempt, after its row says so: the message and the fact commit together.
     """
-    (ended,) = _syncs(connection, "token = %s", [token])
+    (ended,) = _syncs(connection, "r.token = %s", [token])
     _lock(connection, ended.subject)
     since_success = _syncs(
         connection,
-        "subject = %s AND source = %s AND token > (SELECT coalesce(max(token), 0) FROM ops.sync_runs"
+        "r.subject = %s AND r.source = %s AND r.token > (SELECT coalesce(max(token), 0) FROM ops.sync_runs"
         " WHERE subject = %s AND source = %s AND status = 'published' AND mode = ANY(%s))",
         [*[ended.subject, ended.source] * 2, _SYNC_MODES],
     )
@@ -83,7 +96,7 @@ def tell_end(connection: psycopg.Connection, token: int) -> None:
             rules=_unmet_rules(connection, token) if kind is Kind.CORRUPTION_DETECTED else (),
         )
         _raise(connection, kind, message, subject=ended.subject, source=ended.source, day=ended.day, token=token)
-    for incident in alerts.resolved_by(ended, open_incidents(connection)):
+    for incident in alerts.resolved_by(ended, open_incidents(connection), rivals=reference.asked_sources()):
         _resolve(connection, incident, ended)
 
 
@@ -97,7 +110,7 @@ def due(connection: psycopg.Connection) -> Due:
     ]
     newest = _syncs(
         connection,
-        "token IN (SELECT max(token) FROM ops.sync_runs WHERE mode = ANY(%s) GROUP BY subject, source)",
+        "r.token IN (SELECT max(token) FROM ops.sync_runs WHERE mode = ANY(%s) GROUP BY subject, source)",
         [_SYNC_MODES],
     )
     overlong = [sync for sync in newest if alerts.is_overlong(sync, incidents, now=now)]
@@ -229,6 +242,7 @@ def _raise(
     ).fetchone()
     if row is not None and row[1]:
         _write(connection, row[0], "opened", day, message)
+        journal.note(Event.INCIDENT_OPENED, kind=kind, subject=subject, source=source or None, day=day, token=token)
 
 
 def _resolve(connection: psycopg.Connection, incident: Incident, success: Sync) -> None:
@@ -241,6 +255,7 @@ def _resolve(connection: psycopg.Connection, incident: Incident, success: Sync) 
         opened_at, occurrences = row
         message = alert_messages.resolved(incident.kind, success, opened_at=opened_at, occurrences=occurrences)
         _write(connection, incident.id, "resolved", success.day, message)
+        journal.note(Event.INCIDENT_RESOLVED, kind=incident.kind, subject=incident.subject, token=success.token)
 
 
 def _write(connection: psycopg.Connection, incident: int, kind: str, day: date, message: Message) -> None:
@@ -253,27 +268,29 @@ def _write(connection: psycopg.Connection, incident: int, kind: str, day: date, 
 
 def _digest(connection: psycopg.Connection, *, now: datetime) -> tuple[Window, Message] | None:
     row = connection.execute("SELECT max(day) FROM ops.outbox WHERE kind = 'digest'").fetchone()
-    window = alerts.digest_window(now=now, last_day=row[0] if row else None)
+    window = digests.digest_window(now=now, last_day=row[0] if row else None)
     if window is None:
         return None
-    syncs = _syncs(connection, "finished_at >= %s AND finished_at < %s", [window.since, window.until])
+    syncs = _syncs(connection, "r.finished_at >= %s AND r.finished_at < %s", [window.since, window.until])
     last_success = connection.execute(
         "SELECT subject, source, max(token) FROM ops.sync_runs WHERE status = 'published' AND mode = ANY(%s)"
         " GROUP BY subject, source",
         [_SYNC_MODES],
     ).fetchall()
-    tallies = alerts.tally(syncs, last_success={(subject, source): token for subject, source, token in last_success})
+    tallies = digests.tally(syncs, last_success={(subject, source): token for subject, source, token in last_success})
     message = alert_messages.digest(window.day, tallies)
     return None if message is None else (window, message)
 
 
 def _standings(connection: psycopg.Connection) -> list[Standing]:
+    """How far the subjects are that a source has to bring every day; files and replays of single rows bring no day."""
     with connection.cursor(row_factory=class_row(Standing)) as cursor:
         return cursor.execute(
-            "SELECT subject, min(started_at) AS first_started_at,"
-            " max(day) FILTER (WHERE status = 'published') AS published_day FROM ops.sync_runs"
-            " WHERE mode = ANY(%s) GROUP BY subject ORDER BY subject",
-            [_SYNC_MODES],
+            "SELECT r.subject, min(r.started_at) AS first_started_at, max(r.day) FILTER (WHERE r.status = 'published'"
+            " AND i.mode IS DISTINCT FROM 'replay') AS published_day FROM ops.sync_runs AS r"
+            " LEFT JOIN ops.ingest_ledger AS i ON i.subject = r.subject AND i.fetch_id = r.fetch_id"
+            " WHERE r.mode = ANY(%s) AND r.source = ANY(%s) GROUP BY r.subject ORDER BY r.subject",
+            [_SYNC_MODES, sorted(reference.asked_sources())],
         ).fetchall()
 
 
@@ -292,37 +309,14 @@ def _unmet_rules(connection: psycopg.Connection, token: int) -> list[str]:
 
 
 def _syncs(connection: psycopg.Connection, condition: LiteralString, values: Sequence[object]) -> list[Sync]:
-    rows = connection.execute(_SYNC.format(sql.SQL(condition)) + sql.SQL(" ORDER BY token"), values)
-    return [
-        Sync(
-            token=token,
-            subject=subject,
-            source=source,
-            mode=mode,
-            day=day,
-            outcome=Outcome(status) if status in _ENDED else Outcome.OPEN,
-            error_type=error_type,
-            is_fetched=is_fetched,
-            started_at=started_at,
-            finished_at=finished_at,
-            retries=retries,
-            quarantined_rows=quarantined_rows,
-        )
-        for (
-            token,
-            subject,
-            source,
-            mode,
-            day,
-            error_type,
-            is_fetched,
-            started_at,
-            finished_at,
-            retries,
-            quarantined_rows,
-            status,
-        ) in rows
-    ]
+    nightly = reference.asked_sources()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_SYNC.format(sql.SQL(condition)), values).fetchall()
+    return [Sync(outcome=_outcome(row.pop("status")), has_deadline=row["source"] in nightly, **row) for row in rows]
+
+
+def _outcome(status: str) -> Outcome:
+    return Outcome(status) if status in _ENDED else Outcome.OPEN
 
 
 _SYNC_MODES = sorted(alerts.SYNC_MODES)

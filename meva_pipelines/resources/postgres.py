@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field
 from sqlalchemy import make_url
 
-from meva_pipelines.domain.failures import Refused, Unavailable
+from meva_pipelines.domain.failures import Refused, StoreUnavailable
 from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
 from meva_pipelines.schema import migrate
 from meva_pipelines.schema.roles import Role
@@ -52,7 +52,7 @@ class Postgres(dg.ConfigurableResource["Postgres"]):
         `work` names the piece of work in `pg_stat_activity`.
 
         Raises:
-            Unavailable: no server answers, or it is starting or stopping.
+            StoreUnavailable: no server answers, or it is starting or stopping.
             Refused: the server refuses the user, the database or the role.
         """
         connection = _open(self.dsn(), role, work)
@@ -122,9 +122,9 @@ _REFUSALS = (
 )
 
 
-def _explained(parts: Mapping[str, str], error: psycopg.OperationalError) -> Unavailable | Refused:
+def _explained(parts: Mapping[str, str], error: psycopg.OperationalError) -> StoreUnavailable | Refused:
     where = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
     text = str(error).replace(parts.get("password") or "\0", "***").strip()
     if any(refusal in text for refusal in _REFUSALS):
         return Refused(f"PostgreSQL at {where} refuses the connection: {text}. Check MEVA_DATABASE_URL.")
-    return Unavailable(f"PostgreSQL at {where} does not answer: {text}")
+    return StoreUnavailable(f"PostgreSQL at {where} does not answer: {text}")

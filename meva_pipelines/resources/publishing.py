@@ -10,9 +10,11 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
+from meva_pipelines.domain.digests import SLOW
 from meva_pipelines.domain.failures import Unavailable
-from meva_pipelines.resources import failpoints, ledger, outbox
+from meva_pipelines.resources import failpoints, journal, ledger, outbox
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.ledger import Attempt, Status
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
@@ -50,6 +52,7 @@ def locked(postgres: Postgres, attempt: Attempt) -> Iterator[psycopg.Connection]
                 f"{error.diag.message_primary or 'the connection was lost'}. Run the sync again."
             ) from None
     failpoints.reach(Point.PUBLISH_AFTER_COMMIT)
+    _tell(postgres, attempt)
 
 
 @contextmanager
@@ -71,6 +74,15 @@ def publication(
     with locked(postgres, attempt) as connection:
         ledger.demand_verdicts(connection, attempt, digest=digest(connection), suites=suites)
         yield connection
+
+
+def _tell(postgres: Postgres, attempt: Attempt) -> None:
+    with postgres.connect(Role.WRITER, work=f"look at {attempt.token}") as connection:
+        took = ledger.now(connection) - attempt.started_at
+    facts = {"token": attempt.token, "subject": attempt.subject, "source": attempt.source, "duration_s": took}
+    journal.note(Event.SYNC_PUBLISHED, **facts, mode=attempt.mode, day=attempt.day)
+    if took > SLOW:
+        journal.note(Event.SYNC_SLOW, **facts, expected_s=SLOW)
 
 
 def _prepare(connection: psycopg.Connection) -> None:

@@ -6,6 +6,7 @@ A page set exists when its manifest does: the manifest is written last, after th
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
 import orjson
 
@@ -78,6 +79,8 @@ class Original:
     sha256: str
     form: str
     rows: int
+    as_of: datetime | None = None
+    """When the file was made, by its own account."""
 
 
 def seal(
@@ -109,7 +112,13 @@ def originals(store: ObjectStore, fetch_id: str) -> list[Original]:
         Unavailable: there is no such set, or it was never finished.
     """
     manifest = orjson.loads(store.get(_manifest_key(fetch_id)))
-    return [Original(**original) for original in manifest.get("originals", [])]
+    return [
+        Original(**original | {"as_of": _moment(original.get("as_of"))}) for original in manifest.get("originals", [])
+    ]
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def pages(store: ObjectStore, fetch_id: str) -> list[Entry]:

@@ -50,19 +50,29 @@ def table(name: str) -> contracts.TableContract:
 
 
 @functools.cache
+def asked_sources() -> frozenset[str]:
+    """The sources that are asked over HTTP, one of them every night; the others come in files when people drop them."""
+    return frozenset(name for name in _contract_files() if isinstance(source(name), contracts.Contract))
+
+
+@functools.cache
 def source(name: str) -> contracts.Contract | contracts.TableContract:
     """The contract of any source, by the name of its file in `contracts/`.
 
     Raises Refused when there is no such contract, ValueError naming the entry when the file is wrong.
     """
-    files = {
+    files = _contract_files()
+    if name not in files:
+        raise Refused(f"no source contract is named {name!r}; there are: {', '.join(sorted(files))}")
+    return contracts.parse_source(yaml.safe_load(files[name].read_text(encoding="utf-8")))
+
+
+def _contract_files() -> dict[str, Traversable]:
+    return {
         file.name.removesuffix(".yaml"): file
         for file in (_folder() / "contracts").iterdir()
         if file.name.endswith(".yaml")
     }
-    if name not in files:
-        raise Refused(f"no source contract is named {name!r}; there are: {', '.join(sorted(files))}")
-    return contracts.parse_source(yaml.safe_load(files[name].read_text(encoding="utf-8")))
 
 
 def _folder() -> Traversable:

@@ -8,23 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import psycopg
 from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.failures import Rejected
-from meva_pipelines.resources import failpoints, registry_publishing
+from meva_pipelines.resources import failpoints, ledger, reference, registry_absences, registry_publishing
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.registry_staging import Batch
 
+SEOUL = ZoneInfo("Asia/Seoul")
 _SAMPLE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be tombstoned: devices under suspicion, per sido, and the complete full syncs that prove it."""
+    """What would be tombstoned: devices under suspicion per sido, each with the newest full sync that proves it."""
 
     source: str
     rows: int
@@ -32,7 +34,7 @@ class Plan:
     newest_suspicion: date | None
     per_sido: Mapping[str, int]
     sample_keys: tuple[str, ...]
-    proofs: tuple[int, ...]
+    proofs: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as it is written to the ledger: keys are samples, nothing personal is in it."""
@@ -70,12 +72,12 @@ def plan(connection: psycopg.Connection, *, subject: str, source: str) -> Plan:
         " ORDER BY deletion_suspected_date, source_id LIMIT %s",
         [source, _SAMPLE],
     ).fetchall()
-    proofs = connection.execute(
-        "SELECT sync_runs.token FROM ops.sync_runs JOIN ops.ingest_ledger USING (subject, fetch_id) WHERE subject = %s"
-        " AND sync_runs.source = %s AND status = 'published' AND is_complete_snapshot"
-        " AND ingest_ledger.mode = 'full' ORDER BY sync_runs.token DESC LIMIT 2",
-        [subject, source],
-    ).fetchall()
+    known = registry_absences.proofs(
+        connection,
+        subject=subject,
+        source=source,
+        sido_groups=reference.regions().sido_groups(ledger.now(connection).astimezone(SEOUL).date()),
+    )
     oldest, newest = bounds or (None, None)
     return Plan(
         source=source,
@@ -84,7 +86,7 @@ def plan(connection: psycopg.Connection, *, subject: str, source: str) -> Plan:
         newest_suspicion=newest,
         per_sido=per_sido,
         sample_keys=tuple(key for (key,) in sample),
-        proofs=tuple(token for (token,) in proofs),
+        proofs={sido: known[sido].token for sido in per_sido if sido in known},
     )
 
 
@@ -92,7 +94,7 @@ def execute(connection: psycopg.Connection, attempt: Attempt, *, ceiling: int, a
     """Tombstone what the plan, made again in this transaction, names. Runs inside `publishing.locked`.
 
     Raises:
-        Rejected: more rows than `ceiling`, or no complete full sync proves the absence.
+        Rejected: more rows than `ceiling`, or a sido in which no complete full sync proves the absence.
     """
     found = plan(connection, subject=attempt.subject, source=attempt.source)
     if found.rows > ceiling:
@@ -100,8 +102,11 @@ def execute(connection: psycopg.Connection, attempt: Attempt, *, ceiling: int, a
             f"{found.rows:,} devices would be tombstoned and {ceiling:,} are approved: nothing was changed. "
             "Look at the plan, then approve a higher ceiling."
         )
-    if found.rows and not found.proofs:
-        raise Rejected("no proven-complete full sync stands behind the absences: nothing was changed")
+    if unproved := sorted(found.per_sido.keys() - found.proofs.keys()):
+        raise Rejected(
+            f"no full sync that came completely stands behind the absences in {', '.join(unproved)}:"
+            " nothing was changed"
+        )
     changed = registry_publishing.tombstone(connection, Batch(attempt), now)
     connection.execute(
         "INSERT INTO ops.deletion_ledger (subject, kind, plan, plan_hash, rows, proof, ceiling, approved_by, token,"
@@ -111,7 +116,7 @@ def execute(connection: psycopg.Connection, attempt: Attempt, *, ceiling: int, a
             Jsonb(found.as_json()),
             found.hash,
             found.rows,
-            Jsonb({"complete_full_syncs": list(found.proofs)}),
+            Jsonb({"complete_full_syncs": dict(found.proofs)}),
             ceiling,
             approved_by,
             attempt.token,

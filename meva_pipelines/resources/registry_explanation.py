@@ -19,9 +19,9 @@ _SHOWN = 6
 _COMPARED = tuple(name for name in SOURCED_COLUMNS if name != "source_modified_at")
 
 
-def explain(connection: psycopg.Connection, batch: Batch, *, is_snapshot: bool) -> dict[str, Any]:
+def explain(connection: psycopg.Connection, batch: Batch) -> dict[str, Any]:
     """Return the explanation of a staged batch as JSON: `cause`, and tables `regions`, `fields`, `pages`, `makers`."""
-    absent = _absent(connection, batch) if is_snapshot else []
+    absent = _absent(connection, batch)
     fields, compared = _fields(connection, batch)
     total = _all(connection, batch)
     figures = ChangeFigures(
@@ -104,12 +104,11 @@ def _pages(connection: psycopg.Connection, batch: Batch) -> list[dict[str, Any]]
 
 
 def _absent(connection: psycopg.Connection, batch: Batch) -> list[dict[str, Any]]:
-    """Published devices that a complete answer does not hold, by maker and sido."""
+    """Live devices that what came completely does not hold, by maker and sido."""
     query = sql.SQL(
-        "SELECT d.manufacturer AS maker, d.sido, count(*) AS rows FROM aed.aed_data AS d"
-        " WHERE d.source = %s AND d.data_status = 'active'"
-        " AND NOT EXISTS (SELECT FROM {} AS s WHERE s.source_id = d.source_id) GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
-    ).format(batch.seen)
+        "SELECT d.manufacturer AS maker, d.sido, count(*) AS rows FROM {} AS a JOIN aed.aed_data AS d"
+        " ON d.source = %s AND d.source_id = a.source_id WHERE a.is_active GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+    ).format(batch.absent)
     return _rows(connection, query, [batch.attempt.source])
 
 

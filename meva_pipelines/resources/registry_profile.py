@@ -8,22 +8,26 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import sql
 
+from meva_pipelines.resources.registry_absences import Survey
 from meva_pipelines.resources.registry_staging import Batch
 
 
-def measure(connection: psycopg.Connection, batch: Batch, *, is_snapshot: bool, sido_groups: Mapping[str, str]) -> None:
+def measure(connection: psycopg.Connection, batch: Batch, *, found: Survey, sido_groups: Mapping[str, str]) -> None:
     """Measure what readers would see after publication beside what they see now, into the batch's profile table.
 
-    One row per sido (code valid on the day, so that a rename is no change) and one for `all`. `is_snapshot` tells
-    that a device that was not received is gone from the source. Devices that are missing already count on neither
-    side until they come again. Shares and drifts are in percent, and 0 where ten rows or fewer are concerned: a
-    district with seven devices must not stop the country. What the batch itself takes away from devices that had it
-    is counted as well (`lost_…`): in the few changes of one day a drift of the whole country would hide it.
+    One row per sido (code valid on the day, so that a rename is no change) and one for `all`. A device is gone where
+    `found` counts its absence; what did not come in all is measured whether it counts or not. Devices that are
+    missing already count on neither side until they come again. Shares and drifts are in percent, and 0 where ten
+    rows or fewer are concerned: a district with seven devices must not stop the country. What the batch itself takes
+    away from devices that had it is counted as well (`lost_…`): in the few changes of one day a drift of the whole
+    country would hide it.
     """
-    is_seen = sql.SQL("EXISTS (SELECT FROM {} AS s WHERE s.source_id = p.source_id)").format(batch.seen)
-    stays = is_seen if is_snapshot else sql.SQL("(p.is_active OR {})").format(is_seen)
     connection.execute("SET LOCAL jit = off")
-    connection.execute(sql.SQL("ANALYZE {} (source_id, sido_code), {} (source_id)").format(batch.records, batch.seen))
+    connection.execute(
+        sql.SQL("ANALYZE {} (source_id, sido_code), {} (source_id), {} (source_id)").format(
+            batch.records, batch.seen, batch.absent
+        )
+    )
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(batch.profile))
     connection.execute(
         sql.SQL(_PROFILE).format(
@@ -31,7 +35,9 @@ def measure(connection: psycopg.Connection, batch: Batch, *, is_snapshot: bool, 
             records=batch.records,
             seen=batch.seen,
             rejected=batch.rejected,
-            stays=stays,
+            absent=batch.absent,
+            lost_rows=sql.Literal(found.loss.before - found.loss.after),
+            lost_pct=sql.Literal(-found.loss.change_pct if found.loss.before else 0.0),
             source=sql.Literal(batch.attempt.source),
             old=sql.Literal(list(sido_groups)),
             new=sql.Literal(list(sido_groups.values())),
@@ -56,7 +62,9 @@ WITH p AS (
   SELECT true AS is_published, p.* FROM p WHERE is_active
   UNION ALL SELECT false, n.* FROM n
   UNION ALL SELECT false, p.* FROM p
-    WHERE NOT EXISTS (SELECT FROM {records} AS r WHERE r.source_id = p.source_id) AND {stays}
+    WHERE NOT EXISTS (SELECT FROM {records} AS r WHERE r.source_id = p.source_id)
+    AND (EXISTS (SELECT FROM {seen} AS s WHERE s.source_id = p.source_id)
+      OR p.is_active AND NOT EXISTS (SELECT FROM {absent} AS a WHERE a.source_id = p.source_id AND a.is_counted))
 ), measured AS (
   SELECT coalesce(g.new, b.sido_code, '-') AS scope, b.* FROM both_sides AS b
   LEFT JOIN unnest({old}::text[], {new}::text[]) AS g(old, new) ON g.old = b.sido_code
@@ -96,6 +104,7 @@ WITH p AS (
 SELECT scope, published_rows, candidate_rows,
   CASE WHEN abs(comparable_rows - published_rows) > 10 THEN
     100.0 * (comparable_rows - published_rows) / nullif(published_rows, 0) ELSE 0 END::float8 AS guarded_change_pct,
+  CASE WHEN scope = 'all' AND {lost_rows} > 10 THEN {lost_pct} ELSE 0 END::float8 AS absent_pct,
   CASE WHEN candidate_no_coordinates > 10 THEN
     100.0 * candidate_no_coordinates / nullif(candidate_rows, 0) ELSE 0 END::float8 AS guarded_no_coordinates_pct,
   CASE WHEN candidate_no_number > 10 THEN

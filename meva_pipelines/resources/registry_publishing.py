@@ -4,6 +4,7 @@ Whether they may run is decided in `publishing`; what is staged, in `registry_st
 its before-image in `aed.aed_history`, which is what a rollback restores.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
@@ -14,8 +15,10 @@ from psycopg import sql
 from meva_pipelines.domain import guards
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.resources import failpoints, ledger
+from meva_pipelines.resources import failpoints, journal, ledger, registry_absences
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.journal import Event
+from meva_pipelines.resources.ledger import Fetch, Mode
 from meva_pipelines.resources.registry_staging import REGION_COLUMNS, Batch, declared_type
 from meva_pipelines.schema.aed import IMAGE_COLUMNS, SOURCED_COLUMNS
 
@@ -44,28 +47,30 @@ def publish(
     batch: Batch,
     *,
     now: datetime,
-    counts_absences: bool,
-    last_full_day: date | None,
     sido_groups: Mapping[str, str],
     limit: Limit,
 ) -> Published:
     """Make a staged batch visible. Runs inside `publishing.publication`, which commits it.
 
-    `counts_absences` only for a proven-complete full sync; a replay of pages older than what is published says
-    nothing about who is there. Staged rows older than the published ones are not written. The ±10 % rule is
-    evaluated on the rows as they then are, per sido and in all, net of renames.
+    Absences count in the sido that a full sync proves complete, unless one of them loses too much; a replay of pages
+    older than what is published says nothing about who is there. Staged rows older than the published ones are not
+    written; nor, where not everything was delivered, are those that only spell the same values otherwise, as the
+    answer for a single district or another form of file does. The ±10 % rule is evaluated on the rows as they then
+    are, per sido and in all, net of renames.
 
     Raises:
         Rejected: the live counts changed by more than `limit`; the transaction must be rolled back.
     """
     before = live_counts(connection, batch.attempt.source, sido_groups)
-    updated, renamed = _write_history(connection, batch, now)
-    failpoints.reach(Point.PUBLISH_AFTER_HISTORY)
-    written = _merge(connection, batch, now)
     fetch = ledger.fetch(connection, subject=batch.attempt.subject, fetch_id=batch.attempt.fetch_id or "")
+    newer = _NEWER if fetch.is_complete_snapshot else sql.SQL("{} AND {}").format(_NEWER, _values_differ())
+    updated, renamed = _write_history(connection, batch, now, newer)
+    failpoints.reach(Point.PUBLISH_AFTER_HISTORY)
+    written = _merge(connection, batch, now, newer)
     is_newest = ledger.is_newest(connection, fetch)
     reappeared = _mark_reappeared(connection, batch, now) if is_newest else 0
-    missing = _mark_missing(connection, batch, now, last_full_day) if counts_absences and is_newest else 0
+    counts_absences = is_newest and fetch.mode == Mode.FULL
+    missing = _count_absences(connection, batch, fetch, now, sido_groups, limit) if counts_absences else 0
     failpoints.reach(Point.PUBLISH_AFTER_UPSERT)
     _release(connection, batch, now)
     after = live_counts(connection, batch.attempt.source, sido_groups)
@@ -161,7 +166,11 @@ def live_counts(connection: psycopg.Connection, source: str, sido_groups: Mappin
 
 def _demand_moderate_change(before: Mapping[str, int], after: Mapping[str, int], limit: Limit) -> None:
     known = sum(after.get(scope, 0) for scope in before if scope != "all")  # a sido that comes anew has no percentage
-    if found := guards.excesses(before, {**after, "all": known}, limit):
+    _demand_within(before, {**after, "all": known}, limit)
+
+
+def _demand_within(before: Mapping[str, int], after: Mapping[str, int], limit: Limit) -> None:
+    if found := guards.excesses(before, after, limit):
         shown = "; ".join(str(excess) for excess in found[:5])
         raise Rejected(
             f"the number of devices would change by more than ±{limit.pct:g} %: {shown}. Nothing was published, "
@@ -193,7 +202,15 @@ def _cast(name: str) -> sql.Composed:
     return sql.SQL("{}::{}").format(column, sql.SQL(declared)) if declared.startswith("numeric") else column
 
 
-def _write_history(connection: psycopg.Connection, batch: Batch, now: datetime) -> tuple[int, int]:
+def _values_differ() -> sql.Composed:
+    compared = (*SOURCED_COLUMNS, *REGION_COLUMNS)
+    given = sql.SQL(", ").join(map(_cast, compared))
+    return sql.SQL("({}) IS DISTINCT FROM ({})").format(given, listed(compared, "d"))
+
+
+def _write_history(
+    connection: psycopg.Connection, batch: Batch, now: datetime, newer: sql.Composable
+) -> tuple[int, int]:
     same = [name for name in SOURCED_COLUMNS if name not in _PLACE_COLUMNS]
     is_rename = sql.SQL(
         "(r.sido, r.gugun) IS DISTINCT FROM (d.sido, d.gugun) AND ({}) IS NOT DISTINCT FROM ({})"
@@ -218,14 +235,14 @@ def _write_history(connection: psycopg.Connection, batch: Batch, now: datetime) 
             current=listed(IMAGE_COLUMNS, "d"),
             is_rename=is_rename,
             records=batch.records,
-            newer=_NEWER,
+            newer=newer,
         ),
         [batch.attempt.token, now, batch.attempt.source],
     ).fetchone()
     return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def _merge(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
+def _merge(connection: psycopg.Connection, batch: Batch, now: datetime, newer: sql.Composable) -> int:
     """Insert what is new and update what is newer and differs. The lock of the subject makes this the only writer."""
     carried = (*SOURCED_COLUMNS, *REGION_COLUMNS, "row_hash")
     fresh = {
@@ -256,9 +273,10 @@ def _merge(connection: psycopg.Connection, batch: Batch, now: datetime) -> int:
             changes=sql.SQL(", ").join(
                 sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in written.items()
             ),
-            newer=_NEWER,
+            newer=newer,
         )
     )
+    journal.note(Event.ROWS_WRITTEN, token=batch.attempt.token, statement="merge", rows=cursor.rowcount)
     return cursor.rowcount
 
 
@@ -295,12 +313,34 @@ def _mark_reappeared(connection: psycopg.Connection, batch: Batch, now: datetime
     )
 
 
-def _mark_missing(connection: psycopg.Connection, batch: Batch, now: datetime, last_full_day: date | None) -> int:
-    """Count another absence. The first makes a device missing, a week of them suspicious; twice a day counts once."""
-    day = sql.Literal(batch.attempt.day)
-    last_seen = sql.SQL("coalesce(d.last_seen_date, greatest({}, d.first_seen_date))").format(
-        sql.Literal(last_full_day)
+def _count_absences(
+    connection: psycopg.Connection,
+    batch: Batch,
+    fetch: Fetch,
+    now: datetime,
+    sido_groups: Mapping[str, str],
+    limit: Limit,
+) -> int:
+    """Mark who is absent where that counts, and write down what each sido was worth."""
+    found = registry_absences.survey(connection, batch, fetch, sido_groups=sido_groups, limit=limit)
+    _demand_within({"all": found.loss.before}, {"all": found.loss.after}, limit)  # whatever is withheld
+    known = registry_absences.proofs(
+        connection, subject=batch.attempt.subject, source=batch.attempt.source, sido_groups=sido_groups
     )
+    missing = _mark_missing(connection, batch, now, {sido: proof.day for sido, proof in known.items()})
+    registry_absences.record(connection, batch.attempt.token, found)
+    return missing
+
+
+def _mark_missing(connection: psycopg.Connection, batch: Batch, now: datetime, last_days: Mapping[str, date]) -> int:
+    """Count another absence. The first makes a device missing, a week of them suspicious; twice a day counts once.
+
+    `last_days` says on which day each sido was last proved to be there.
+    """
+    day = sql.Literal(batch.attempt.day)
+    last_seen = sql.SQL(
+        "coalesce(d.last_seen_date, greatest(({}::jsonb ->> d.sido_code)::date, d.first_seen_date))"
+    ).format(sql.Literal(json.dumps(last_days, default=str)))
     absent_days = sql.SQL("greatest(1, {} - {})").format(day, last_seen)
     is_suspicious = sql.SQL("(d.data_status <> 'active' AND {} >= {})").format(
         absent_days, sql.Literal(ABSENCE_IS_SUSPICIOUS_AFTER_DAYS)
@@ -319,12 +359,10 @@ def _mark_missing(connection: psycopg.Connection, batch: Batch, now: datetime, l
         now,
         change="missing",
         condition=sql.SQL(
-            "d.data_status <> 'deleted' AND d.source_id = ANY (ARRAY(SELECT k.source_id FROM aed.aed_data AS k"
-            " WHERE k.source = {} AND NOT EXISTS (SELECT FROM {} AS s WHERE s.source_id = k.source_id)))"
+            "d.source_id = ANY (ARRAY(SELECT a.source_id FROM {} AS a WHERE a.is_counted))"
             " AND ({}) IS DISTINCT FROM ({})"
         ).format(
-            sql.Literal(batch.attempt.source),
-            batch.seen,
+            batch.absent,
             listed(tuple(values), "d"),
             sql.SQL(", ").join(values.values()),
         ),
@@ -374,4 +412,5 @@ def _change_status(
             changes=changes,
         )
     )
+    journal.note(Event.ROWS_WRITTEN, token=batch.attempt.token, statement=change, rows=cursor.rowcount)
     return cursor.rowcount

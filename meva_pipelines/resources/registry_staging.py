@@ -18,8 +18,9 @@ from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain import aed as records
 from meva_pipelines.domain.aed import Mapped, Page, Rejection
-from meva_pipelines.resources import failpoints
+from meva_pipelines.resources import failpoints, journal
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.schema.aed import AED_DATA, SOURCED_COLUMNS
 from meva_pipelines.schema.base import sql_type
@@ -62,6 +63,11 @@ class Batch:
     def rejected(self) -> sql.Identifier:
         """Position, rule and reason of every record rejected."""
         return self._table("rejected")
+
+    @cached_property
+    def absent(self) -> sql.Identifier:
+        """Published devices that a complete delivery does not hold, and whether that counts."""
+        return self._table("absent")
 
     @cached_property
     def profile(self) -> sql.Identifier:
@@ -108,7 +114,7 @@ def create(connection: psycopg.Connection, batch: Batch) -> None:
 def drop(connection: psycopg.Connection, batch: Batch) -> None:
     """Drop the staging tables of a batch. Idempotent."""
     failpoints.reach(Point.CLEAN_BEFORE_DROP)
-    for table in (batch.records, batch.seen, batch.rejected, batch.profile):
+    for table in (batch.records, batch.seen, batch.rejected, batch.absent, batch.profile):
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
     connection.commit()
 
@@ -224,6 +230,7 @@ def _stage_some(connection: psycopg.Connection, batch: Batch, received: Received
                 typed = work.mapped(page, changed)
                 for row in typed.rows:
                     copy.write_row(row)
+                _note_records(batch, page, typed)
                 rejections += typed.rejections
                 seen += _seen(page, frozenset(changed))
                 received.rows += len(page.records)
@@ -237,6 +244,13 @@ def _stage_some(connection: psycopg.Connection, batch: Batch, received: Received
                 copy.write(seen)
         _insert_rejections(cursor, batch, rejections)
     return bool(seen)
+
+
+def _note_records(batch: Batch, page: Page, typed: Mapped) -> None:
+    """Tell of every record by itself, where anybody listens to that."""
+    if journal.is_heard(Event.RECORD_CHANGED):
+        for row in typed.rows:
+            journal.note(Event.RECORD_CHANGED, token=batch.attempt.token, page=page.number, line=row[1], key=row[2])
 
 
 def _seen(page: Page, changed: frozenset[int]) -> bytes:
@@ -340,6 +354,7 @@ def quarantine(connection: psycopg.Connection, batch: Batch, *, fetch_id: str, p
             ).fetchall()
             rows = [_quarantine_row(batch, fetch_id, page, rejected, copies) for rejected in waiting]
             cursor.executemany(_QUARANTINE, rows)
+            _note_rejections(batch, number, waiting)
     failpoints.reach(Point.STAGE_BEFORE_QUARANTINE_COMMIT)
     connection.commit()
     return copies.total()
@@ -382,6 +397,19 @@ def _quarantine_row(
         token,
         token,
     )
+
+
+def _note_rejections(batch: Batch, page: int, waiting: Iterable[Sequence[object]]) -> None:
+    if journal.is_heard(Event.RECORD_REJECTED):
+        for line, _, rule, field, _ in waiting:
+            facts = {"page": page, "line": line, "rule": rule, "field": field}
+            journal.note(Event.RECORD_REJECTED, token=batch.attempt.token, **facts)
+
+
+def rejected_by_rule(connection: psycopg.Connection, batch: Batch) -> dict[str, int]:
+    """Return how many records of the batch each rule rejected."""
+    query = sql.SQL("SELECT rule, count(*) FROM {} GROUP BY 1 ORDER BY 2 DESC, 1").format(batch.rejected)
+    return dict(connection.execute(query).fetchall())
 
 
 def staged_figures(connection: psycopg.Connection, batch: Batch) -> tuple[int, datetime | None]:

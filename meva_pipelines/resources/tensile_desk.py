@@ -14,7 +14,7 @@ import psycopg
 
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.resources import landing_ledger, tensile_intake
-from meva_pipelines.resources.landing import Arrival, Landing
+from meva_pipelines.resources.landing import Arrival, Arrivals, Landing
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.tensile_intake import FILES, Original, Upload
@@ -47,9 +47,25 @@ class Sighting:
     told: str = ""
 
 
+def ready(arrivals: Arrivals) -> tuple[Arrival, ...]:
+    """Return the files that have settled together with what stands beside them: sidecar and file wait for each other.
+
+    At most `FILES_PER_RUN`, the oldest first.
+    """
+    return tuple(
+        arrival
+        for arrival in arrivals.settled
+        if not (arrivals.is_changing(f"{arrival.name}{SIDECAR}") or arrivals.is_changing(_file(arrival.name)))
+    )[:FILES_PER_RUN]
+
+
 def files(names: Iterable[str]) -> tuple[str, ...]:
     """Return the files that names of the landing zone stand for: a sidecar stands for the file beside it."""
-    return tuple(dict.fromkeys(name.removesuffix(SIDECAR) for name in names))
+    return tuple(dict.fromkeys(map(_file, names)))
+
+
+def _file(name: str) -> str:
+    return name.removesuffix(SIDECAR)
 
 
 def sort(

@@ -26,6 +26,8 @@ from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.staged_rows import StagedRows
 
 SUBJECT: Final = "meva.simulation_result"
+IMPLAUSIBLE: Final = "result_is_plausible"
+"""The rule under which results that contradict themselves wait in quarantine."""
 
 _DIMENSIONS: Final = (
     "diameter_mm",
@@ -226,13 +228,13 @@ def set_aside(connection: psycopg.Connection, rows: StagedRows) -> int:
         sql.SQL(
             "WITH gone AS (DELETE FROM {} AS s WHERE s.broken_rules <> '' RETURNING s.test_id, s.broken_rules)"
             " INSERT INTO meva.quarantine AS q (content_id, file_name, specimen, rule, reason, original, first_token,"
-            " last_token) SELECT t.content_sha256, t.file_name, t.name, 'result_is_plausible',"
+            " last_token) SELECT t.content_sha256, t.file_name, t.name, %(rule)s,"
             " 'the evaluation contradicts itself: ' || gone.broken_rules, t.original, %(token)s, %(token)s"
             " FROM gone JOIN meva.tensile_test AS t USING (test_id)"
             " ON CONFLICT (content_id, specimen, rule) DO UPDATE SET last_token = EXCLUDED.last_token,"
             " reason = EXCLUDED.reason, times_seen = q.times_seen + 1, released_at = NULL"
         ).format(rows.table),
-        {"token": rows.attempt.token},
+        {"token": rows.attempt.token, "rule": IMPLAUSIBLE},
     )
     connection.commit()
     return moved.rowcount
@@ -269,8 +271,16 @@ def publish(connection: psycopg.Connection, rows: StagedRows, now: datetime, *, 
     """Publish the staged results of tests that still stand as they were evaluated.
 
     Unless the run is replacing, a test whose published numbers would change keeps them. A result of the same test,
-    content and evaluator is written only where it differs.
+    content and evaluator is written only where it differs. What waits in quarantine for a result that is plausible now
+    is released.
     """
+    connection.execute(
+        sql.SQL(
+            "UPDATE meva.quarantine AS q SET released_at = %s FROM {} AS s WHERE q.released_at IS NULL"
+            " AND q.rule = %s AND (q.content_id, q.specimen) = (s.content_sha256, s.name)"
+        ).format(rows.table),
+        [now, IMPLAUSIBLE],
+    )
     names = sql.SQL(", ").join(map(sql.Identifier, (*_COLUMNS, "results")))
     excluded = sql.SQL(", ").join(sql.SQL("EXCLUDED.{}").format(sql.Identifier(n)) for n in (*_COLUMNS, "results"))
     found = connection.execute(

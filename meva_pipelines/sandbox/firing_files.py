@@ -24,6 +24,7 @@ from meva_pipelines.sandbox.firings import (
     NITROCELLULOSE,
     POINTS,
     PROPELLANTS,
+    REVERSE_MODEL,
     WORSE_MODEL,
     Firing,
     Order,
@@ -42,7 +43,8 @@ def simulation_files(
     orders = list(season.work_orders())
     yield "register.json", register(season, orders)
     for model in models:
-        yield f"model-{model}.json", model_document(model, orders[0].day)
+        yield f"model-{model}.json", model_document(model, "forward", orders[0].day)
+    yield f"model-{REVERSE_MODEL}.json", model_document(REVERSE_MODEL, "reverse", orders[0].day)
     for index, order in enumerate(orders):
         for simulation in season.simulations(order):
             if simulation.model in models:
@@ -97,13 +99,13 @@ def register(season: Season, orders: Sequence[Order]) -> bytes:
     )
 
 
-def model_document(name: str, trained: date) -> bytes:
+def model_document(name: str, model_type: str, trained: date) -> bytes:
     """Return the document of a model version."""
     return _json(
         {
             "kind": "model_version",
             "name": name,
-            "model_type": "forward",
+            "model_type": model_type,
             "file_path": f"models/{name}.bin",
             "num_models": 120,
             "training_date": f"{trained}",
@@ -147,7 +149,7 @@ def reverse_document(order: Order) -> bytes:
             "created_at": datetime.combine(order.day, time(4), tzinfo=UTC).isoformat(),
             "inputs": {"shell_height_mm": 21.5, "igniter_type": order.igniter},
             "device": DEVICES[0],
-            "model": {"version": "pt-reverse-1.0"},
+            "model": {"version": REVERSE_MODEL},
             "execution_time_s": 0.8,
             "result": {
                 "nc_type": order.nitrocellulose,

@@ -25,6 +25,7 @@ ENGINEERS: Final = ("kim.ha-neul", "lee.seo-jun")
 IGNITERS, NITROCELLULOSE, PROPELLANTS = ("IG-A", "IG-B"), ("NC-1", "NC-2"), ("GP-1", "GP-2", "GP-3")
 DEVICES: Final = ("PT-01", "PT-02")
 GOOD_MODEL, WORSE_MODEL = "pt-forward-1.0", "pt-forward-1.1"
+REVERSE_MODEL: Final = "pt-reverse-1.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from meva_pipelines.schema.base import METADATA
 
@@ -95,6 +95,19 @@ AUDIT_VERDICTS = Table(
     comment="What the judge said of a staged batch; the publishing transaction demands it",
 )
 
+SYNC_PARTS = Table(
+    "sync_parts",
+    METADATA,
+    Column("token", BigInteger, ForeignKey("ops.sync_runs.token"), primary_key=True, comment="Attempt that published"),
+    Column("part", Text, primary_key=True, comment="Part of the subject (registry: code of the sido)"),
+    Column("verdict", Text, nullable=False, comment="counted, withheld or incomplete: what absence from it is worth"),
+    Column("live_rows", BigInteger, comment="Published rows that were live in it before"),
+    Column("absent_rows", BigInteger, comment="Those of them that did not come"),
+    CheckConstraint("verdict IN ('counted', 'withheld', 'incomplete')", name="verdict"),
+    schema="ops",
+    comment="What a full sync proved part by part: only where absences counted, a row may have vanished",
+)
+
 INGEST_LEDGER = Table(
     "ingest_ledger",
     METADATA,
@@ -106,6 +119,13 @@ INGEST_LEDGER = Table(
     Column("content_hash", Text, nullable=False, comment="SHA-256 over the content, hexadecimal"),
     Column("mode", Text, nullable=False, comment="full or incremental: how it was asked for"),
     Column("is_complete_snapshot", Boolean, nullable=False, comment="Whether absence from it means anything"),
+    Column(
+        "complete_parts",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="Parts that it holds completely although it does not hold all (registry: codes of regions)",
+    ),
     Column("rows", BigInteger, nullable=False, comment="Rows it holds"),
     Column("bytes", BigInteger, nullable=False, comment="Bytes it holds, as received"),
     Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now(), comment="Arrival"),

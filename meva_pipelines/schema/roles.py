@@ -73,6 +73,7 @@ class Grant:
 GRANTS: Mapping[Table, Grant] = {
     ops.SYNC_RUNS: Grant(WRITE),
     ops.AUDIT_VERDICTS: Grant(APPEND),
+    ops.SYNC_PARTS: Grant(APPEND),
     ops.INGEST_LEDGER: Grant(WRITE),
     ops.DELETION_LEDGER: Grant(WRITE, archiver=WRITE),
     ops.INCIDENTS: Grant(WRITE, archiver=WRITE),

@@ -1,8 +1,9 @@
 """From files in the landing zone to published rows: three sido in three forms, refused files, repeated runs."""
 
 import hashlib
+import os
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -55,9 +56,9 @@ def tick(location: Location) -> object:
 
 
 def take(
-    location: Location, *, day: date = FIRST_DAY, files: list[str] | None = None, is_complete: bool = False
+    location: Location, *, day: date = FIRST_DAY, files: list[str] | None = None, **flags: bool
 ) -> dg.ExecuteInProcessResult:
-    config = {FILES: {"config": {"files": files or [], "is_complete": is_complete}}}
+    config = {FILES: {"config": {"files": files or [], **flags}}}
     return location.job("aed_export_sync", day=day, config=config, assets=[aed.EXPORT_FILES, *PUBLISHED])
 
 
@@ -242,3 +243,62 @@ def test_the_pages_of_an_export_can_be_replayed(location: Location, folder: Path
     assert replay.success
     assert location.newest_run()["mode"] == "replay"
     assert location.rows("SELECT source_id, row_hash, updated_at FROM aed.aed_data ORDER BY 1") == before
+
+
+def placed(folder: Path, name: str, day: date, *, written: datetime | None = None) -> Path:
+    """An export of 세종 with the rows of a day, under a name and with a time of our choice."""
+    path = folder / name
+    path.write_bytes(exports.render(exports.rows(REGISTRY, day)["세종"], Form.CSV_UTF8))
+    if written is not None:
+        os.utime(path, (written.timestamp(),) * 2)
+    return path
+
+
+LATER = FIRST_DAY + timedelta(days=15)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("AED_20261001.csv", "AED 2026-10-31.csv"), ("AED (1).csv", "AED (2).csv")],
+    ids=["date in the name", "time of the file"],
+)
+def test_an_older_export_that_was_never_seen_does_not_overwrite_a_newer_one(
+    location: Location, folder: Path, older: str, newer: str
+) -> None:
+    now = datetime.now(UTC)
+    placed(folder, newer, LATER, written=now - timedelta(days=1))
+    assert take(location, day=LATER).success
+    rows = location.rows("SELECT row_hash FROM aed.aed_data ORDER BY source_id")
+    path = placed(folder, older, FIRST_DAY, written=now - timedelta(days=40))
+
+    refused = take(location, day=LATER)
+    assert not refused.success
+    assert "what is published is of" in location.newest_run()["error"]
+    assert location.rows("SELECT row_hash FROM aed.aed_data ORDER BY source_id") == rows
+    (lying,) = [name for name in names(folder / "refused") if name.endswith(older)]
+
+    (folder / "refused" / lying).rename(path)
+    assert take(location, day=LATER, is_older_allowed=True).success
+    assert location.rows("SELECT row_hash FROM aed.aed_data ORDER BY source_id") != rows
+
+
+def test_files_of_one_day_are_peers_whatever_their_order(location: Location, folder: Path) -> None:
+    """A download of 17 files takes a while, and they may be dropped in two batches."""
+    noon = datetime.now(UTC) - timedelta(days=3)
+    noon = noon.replace(hour=3, minute=0)
+    placed(folder, "a.csv", LATER, written=noon)
+    assert take(location, day=LATER).success
+    placed(folder, "b.csv", FIRST_DAY, written=noon - timedelta(hours=2))
+    assert take(location, day=LATER).success
+
+
+def test_another_form_of_the_same_export_rewrites_no_row(location: Location, folder: Path) -> None:
+    exports.write(REGISTRY, FIRST_DAY, folder, {"세종": Form.CSV_UTF8})
+    assert take(location).success
+    table = exports.rows(REGISTRY, FIRST_DAY)["세종"]
+    respelled = [[f" {cell} " if cell else cell for cell in row] for row in table]
+    (folder / "again.csv").write_bytes(exports.render(respelled, Form.CSV_UTF8))
+    assert take(location).success
+    run = location.newest_run()
+    assert (run["inserted_rows"], run["updated_rows"], run["renamed_rows"]) == (0, 0, 0)
+    assert run["received_rows"] == run["unchanged_rows"] + run["quarantined_rows"]

@@ -13,6 +13,7 @@ from meva_pipelines.assets import aed
 from meva_pipelines.resources import registry_rollback
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.sandbox import server
+from meva_pipelines.sandbox.faults import Fault, Rule
 from meva_pipelines.sandbox.mutations import Mutation
 from meva_pipelines.sandbox.registry import Registry
 from meva_pipelines.schema.roles import Role
@@ -158,7 +159,7 @@ def test_only_a_full_sync_counts_absences(location: Location) -> None:
 
 
 REFUSED = {
-    Mutation.HALF_THE_ROWS: "counts_change_moderately",
+    Mutation.HALF_THE_ROWS: "devices_do_not_vanish",
     Mutation.ALL_COORDINATES_NULL: "coordinates_do_not_vanish",
     Mutation.SHIFTED_MAPPING: "addresses_do_not_lose_their_numbers",
     Mutation.SWAPPED_LAT_LON: "few_records_are_quarantined",
@@ -320,7 +321,41 @@ def test_single_districts_are_synced_and_nobody_elsewhere_is_touched(location: L
     assert {key: places[key] for key in newest} == newest
 
 
+def test_a_sido_whose_districts_all_came_loses_its_absent_devices_and_no_other_does(location: Location) -> None:
+    """경기도 is asked for district by district, and so is 서울, of which one district is never answered."""
+    registry = Registry(size=600, epoch=FIRST_DAY, vanish_cycle=31, absent_days=3)
+    with server.running(registry) as sandbox:
+        sandbox.world.set(quota=None, rate_per_s=None)
+        source = EgenSource(base_url=sandbox.data_go_kr_url, service_key=sandbox.service_key, page_size=200)
+        here = replace(location, sandbox=sandbox, egen=source)
+        assert here.sync(FIRST_DAY, mode="full").success
+        sandbox.world.set(day=NEXT_DAY)
+        absent = registry.vanished_on(NEXT_DAY).serial_seqs & published_keys(here)
+        sandbox.faults.replace([Rule(Fault.PROVIDER_CODE, parameters={"code": "99"})])
+        config = {"aed__raw_records": {"config": {"mode": "full", "districts": ["서울특별시", "경기도"]}}}
+        result = here.job("aed_full_sync", day=NEXT_DAY, config=config)
+        assert result.success
+        missing = dict(here.rows("SELECT source_id, sido FROM aed.aed_data WHERE data_status = 'missing'"))
+        in_gyeonggi = here.rows("SELECT source_id FROM aed.aed_data WHERE sido = '경기도'")
+        assert missing.keys() == {key for (key,) in in_gyeonggi} & absent
+        assert missing
+        assert metadata(result, aed.RAW_RECORDS)["incomplete_districts"] == 1
+        assert "경기도" in metadata(result, dg.AssetKey(["aed", "sync_report"]))["absences_by_sido"]
+
+
+def test_a_district_asked_for_by_itself_rewrites_no_row_for_its_spelling(location: Location) -> None:
+    """The answer for a district spells addresses with the names of the region and leaves those fields out."""
+    assert location.sync(FIRST_DAY, mode="full").success
+    config = {"aed__raw_records": {"config": {"mode": "full", "districts": ["경기도"]}}}
+    for _ in range(2):
+        assert location.job("aed_full_sync", day=FIRST_DAY, config=config).success
+        run = location.newest_run()
+        assert run["received_rows"] > 20
+        assert (run["inserted_rows"], run["updated_rows"], run["renamed_rows"]) == (0, 0, 0)
+        assert run["received_rows"] == run["unchanged_rows"] + run["quarantined_rows"]
+
+
 def test_a_district_is_written_with_a_slash(location: Location) -> None:
     config = {"aed__raw_records": {"config": {"mode": "full", "districts": ["서울특별시 중구"]}}}
     assert not location.job("aed_full_sync", day=FIRST_DAY, config=config).success
-    assert "districts are written 'sido/gugun'" in location.newest_run()["error"]
+    assert "districts are written 'sido/gugun', 'sido' or 'all'" in location.newest_run()["error"]

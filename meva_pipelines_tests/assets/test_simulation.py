@@ -79,7 +79,7 @@ def test_what_names_an_unknown_order_waits_and_is_published_after_its_register(f
     register = season.pop("register.json")
     firing_range.drop(SIMULATIONS, season)
     assert firing_range.take(SIMULATIONS).success
-    assert firing_range.counts("forward_simulations", "model_versions") == [0, 2]
+    assert firing_range.counts("forward_simulations", "model_versions") == [0, 3]
     waiting = firing_range.location.rows("SELECT DISTINCT rule FROM mgg.quarantine WHERE released_at IS NULL")
     assert waiting == [("user_is_known",)]
     firing_range.drop(SIMULATIONS, {"register.json": register})

@@ -69,8 +69,11 @@ def test_an_approved_deletion_marks_rows_and_stands_in_the_ledger(location: Loca
     assert location.rows("SELECT count(*) FROM aed.aed_data") == [(rows_before,)]
     ledger = location.rows("SELECT kind, rows, executed_rows, ceiling, approved_by FROM ops.deletion_ledger")
     assert ledger == [("tombstone", 3, 3, 3, "the registrar")]
-    proofs = location.rows("SELECT jsonb_array_length(proof->'complete_full_syncs') FROM ops.deletion_ledger")
-    assert proofs == [(2,)]
+    newest = location.rows("SELECT max(token) FROM ops.sync_runs WHERE mode = 'full'")[0][0]
+    ((proof, per_sido),) = location.rows(
+        "SELECT proof->'complete_full_syncs', plan->'per_sido' FROM ops.deletion_ledger"
+    )
+    assert proof == dict.fromkeys(per_sido, newest)
 
 
 def test_a_device_that_comes_back_is_live_again(location: Location) -> None:

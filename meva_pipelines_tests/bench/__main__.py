@@ -9,13 +9,13 @@ from time import perf_counter
 
 import click
 
-from meva_pipelines_tests.bench import audit, dataset, peers, phase, pressure, report, run, wire, world
+from meva_pipelines_tests.bench import audit, backup, dataset, firings, peers, phase, pressure, report, run, wire, world
 from meva_pipelines_tests.bench.report import Figure
 from meva_pipelines_tests.bench.world import World
 
 ROWS = 81_464
 LARGER = 10
-PARTS = ("publish", "audit", "http", "traffic", "run", "pressure")
+PARTS = ("publish", "audit", "http", "traffic", "run", "pressure", "firings", "backup")
 
 
 @dataclass(slots=True)
@@ -75,6 +75,18 @@ class Bench:
             with _said(f"{pressure.FIRINGS:,} firings beside a simulation"):
                 self.found += pressure.figures()
 
+    def firings(self) -> None:
+        """Points of firings on their way into the warehouse."""
+        if "firings" in self.parts:
+            with _said(f"{firings.FIRINGS} firings published"):
+                self.found += firings.figures(self.world, rounds=self.rounds)
+
+    def backups(self) -> None:
+        """Backups of the server and of folders, and the way back."""
+        if "backup" in self.parts:
+            with _said("backups"):
+                self.found += backup.figures(self.world, rounds=self.rounds)
+
     def compare(self) -> None:
         """The peers."""
         rows = self._dataset(self.rows)
@@ -104,7 +116,9 @@ def main(rows: int, rounds: int, only: str, *, large: bool, has_peers: bool) -> 
         bench = Bench(here, chosen, rows, rounds)
         bench.loads(is_large=large)
         bench.requests(is_large=large)
+        bench.backups()
         bench.curves()
+        bench.firings()
         if has_peers:
             bench.compare()
     print(f"\n{report.table(bench.found)}")

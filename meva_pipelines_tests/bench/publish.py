@@ -20,6 +20,7 @@ from meva_pipelines.resources import (
     ledger,
     publishing,
     reference,
+    registry_absences,
     registry_profile,
     registry_publishing,
     registry_staging,
@@ -94,7 +95,10 @@ def staged(warehouse: Warehouse, rows: "Dataset", day: date) -> Lap:
             registry_staging.quarantine(connection, batch, fetch_id=batch.attempt.fetch_id or "", page_at=page_again)
         with timed(parts, "batch digest"):
             digest = registry_staging.digest(connection, batch)
-        registry_profile.measure(connection, batch, is_snapshot=True, sido_groups=regions.sido_groups(day))
+        groups = regions.sido_groups(day)
+        fetch = ledger.fetch(connection, subject=SUBJECT, fetch_id=batch.attempt.fetch_id or "")
+        found = registry_absences.survey(connection, batch, fetch, sido_groups=groups, limit=Limit())
+        registry_profile.measure(connection, batch, found=found, sido_groups=groups)
         passed = [Verdict(suite.name, (), 0.0) for suite in AED_SUITES]
         verdicts.store(connection, batch.attempt, passed, digest=digest)
         ledger.record(connection, batch.attempt.token, status=Status.STAGED, staged_digest=digest)
@@ -124,8 +128,6 @@ def release(warehouse: Warehouse, batch: Batch) -> None:
             connection,
             batch,
             now=ledger.now(connection),
-            counts_absences=True,
-            last_full_day=ledger.last_full_day(connection, subject=SUBJECT, source=batch.attempt.source),
             sido_groups=reference.regions().sido_groups(batch.attempt.day),
             limit=Limit(),
         )

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meva_pipelines.domain import alert_messages, alerts
+from meva_pipelines.domain import alert_messages, alerts, digests
 from meva_pipelines.domain.alert_messages import Message, Severity
-from meva_pipelines.domain.alerts import SEOUL, Concern, Incident, Kind, Outcome, Standing, Sync
+from meva_pipelines.domain.alerts import SEOUL, Incident, Kind, Outcome, Standing, Sync
+from meva_pipelines.domain.digests import Concern
 
 DAY = date(2026, 11, 18)
 STARTED = datetime(2026, 11, 19, 4, 0, tzinfo=SEOUL)
@@ -24,6 +25,7 @@ def a_sync(token: int = 9, *, minutes: float = 5, **changes: Any) -> Sync:
         "mode": "incremental",
         "day": DAY,
         "outcome": outcome,
+        "has_deadline": True,
         "is_fetched": outcome is not Outcome.FAILED,
         "error_type": "" if outcome in {Outcome.PUBLISHED, Outcome.OPEN} else "Unavailable",
         "started_at": STARTED,
@@ -83,6 +85,41 @@ def test_failures_count_whatever_their_kind_and_a_silent_death_counts_too() -> N
     assert Kind.SYNC_FAILED_REPEATEDLY in raised(a_sync(3, outcome=Outcome.FAILED), *before)
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"error_type": "Unavailable"},
+        {"error_type": "StoreUnavailable"},
+        {"outcome": Outcome.REJECTED, "error_type": "Rejected"},
+    ],
+    ids=["source", "store", "corruption"],
+)
+def test_failures_of_one_cause_are_one_incident(failure: Mapping[str, Any]) -> None:
+    """It was told at the first of them and counts the others; a second incident would say the same again."""
+    before = [a_sync(token, **{"outcome": Outcome.FAILED, **failure}) for token in (1, 2, 3)]
+    (kind,) = raised(a_sync(4, **{"outcome": Outcome.FAILED, **failure}), *before)
+    assert kind is alerts.cause_of(before[0])
+
+
+def test_failures_of_several_causes_are_told_as_such_besides() -> None:
+    before = [a_sync(1, outcome=Outcome.REJECTED), a_sync(2, outcome=Outcome.FAILED)]
+    assert raised(a_sync(3, outcome=Outcome.FAILED), *before) == {
+        Kind.SOURCE_UNAVAILABLE,
+        Kind.SYNC_FAILED_REPEATEDLY,
+    }
+
+
+def test_the_launches_of_one_run_are_one_try() -> None:
+    launches = [a_sync(n, outcome=Outcome.FAILED, error_type="KeyError", run_id="a") for n in (1, 2, 3, 4)]
+    assert raised(launches[-1], *launches[:-1]) == set()
+    others = [a_sync(n, outcome=Outcome.FAILED, error_type="KeyError", run_id=f"run {n}") for n in (5, 6)]
+    assert raised(others[-1], *launches, others[0]) == {Kind.SYNC_FAILED_REPEATEDLY}
+
+
+def test_a_store_of_our_own_that_fails_is_not_the_sources_fault() -> None:
+    assert raised(a_sync(outcome=Outcome.FAILED, error_type="StoreUnavailable")) == {Kind.STORE_UNAVAILABLE}
+
+
 def test_being_overtaken_is_no_failure() -> None:
     overtaken = [a_sync(token, outcome=Outcome.FAILED, error_type="Superseded") for token in (1, 2)]
     assert raised(overtaken[1], overtaken[0]) == set()
@@ -140,6 +177,27 @@ def test_a_success_speaks_for_its_own_source_and_for_incidents_of_whichever_sour
     assert resolved(a_sync(subject="aed.other"), source="") == set()
 
 
+RIVALS = frozenset({"data_go_kr", "egen"})
+
+
+def test_the_first_success_of_another_dialect_retires_the_one_before() -> None:
+    incidents = [an_incident(kind) for kind in Kind]
+    retired = alerts.resolved_by(a_sync(source="egen"), incidents, rivals=RIVALS)
+    assert {incident.kind for incident in retired} == set(Kind)
+
+
+@pytest.mark.parametrize("success", [{"source": "egen", "mode": "replay"}, {"source": "nemc_export"}])
+def test_files_and_replays_retire_no_source(success: Mapping[str, Any]) -> None:
+    incidents = [an_incident(kind) for kind in Kind]
+    assert alerts.resolved_by(a_sync(**success), incidents, rivals=RIVALS) == ()
+
+
+def test_a_source_without_a_deadline_meets_none() -> None:
+    told = [an_incident(Kind.DEADLINE_MISSED, source="")]
+    assert alerts.resolved_by(a_sync(source="nemc_export", has_deadline=False), told) == ()
+    assert alerts.resolved_by(a_sync(), told) == tuple(told)
+
+
 STANDING = Standing("aed.aed_data", first_started_at=kst(1, 4), published_day=date(2026, 11, 17))
 
 
@@ -181,10 +239,10 @@ def test_an_open_attempt_is_overlong_after_an_hour_and_told_once() -> None:
 
 def test_the_digest_of_a_day_is_due_once_after_nine() -> None:
     last = date(2026, 11, 18)
-    assert alerts.digest_window(now=kst(19, 9, 4), last_day=last) is None
-    window = alerts.digest_window(now=kst(19, 9, 5), last_day=last)
-    assert window == alerts.Window(date(2026, 11, 19), kst(18, 9), kst(19, 9))
-    assert alerts.digest_window(now=kst(20, 9, 4), last_day=date(2026, 11, 19)) is None
+    assert digests.digest_window(now=kst(19, 9, 4), last_day=last) is None
+    window = digests.digest_window(now=kst(19, 9, 5), last_day=last)
+    assert window == digests.Window(date(2026, 11, 19), kst(18, 9), kst(19, 9))
+    assert digests.digest_window(now=kst(20, 9, 4), last_day=date(2026, 11, 19)) is None
 
 
 @given(
@@ -194,18 +252,18 @@ def test_the_digest_of_a_day_is_due_once_after_nine() -> None:
 )
 def test_windows_follow_each_other_without_gap_or_overlap(last: date | None, hours: int, minutes: int) -> None:
     now = kst(1, 0) + timedelta(hours=hours, minutes=minutes)
-    window = alerts.digest_window(now=now, last_day=last)
+    window = digests.digest_window(now=now, last_day=last)
     if window is None:
         return
-    following = alerts.digest_window(now=window.until + timedelta(days=1, minutes=5), last_day=window.day)
+    following = digests.digest_window(now=window.until + timedelta(days=1, minutes=5), last_day=window.day)
     assert following is not None
     assert following.since == window.until
     assert window.since < window.until <= now
-    assert alerts.digest_window(now=now, last_day=window.day) is None
+    assert digests.digest_window(now=now, last_day=window.day) is None
 
 
 def concerns(*syncs: Sync, last_success: int = 100) -> set[Concern]:
-    tallies = alerts.tally(syncs, last_success={("aed.aed_data", "data_go_kr"): last_success})
+    tallies = digests.tally(syncs, last_success={("aed.aed_data", "data_go_kr"): last_success})
     return {concern for tally in tallies for concern in tally.concerns}
 
 
@@ -227,12 +285,31 @@ def test_repeated_requests_and_failures_that_were_made_good_are_recovered_errors
 
 
 def test_quarantined_rows_are_added_up_in_one_digest() -> None:
-    tallies = alerts.tally([a_sync(1, quarantined_rows=7), a_sync(2, quarantined_rows=5)], last_success={})
+    tallies = digests.tally([a_sync(1, quarantined_rows=7), a_sync(2, quarantined_rows=5)], last_success={})
     message = alert_messages.digest(DAY, tallies)
     assert message is not None
     assert "12 rows" in message.body
     assert message.severity is Severity.WARNING
     assert alert_messages.page(Concern.ROWS_QUARANTINED) in message.body
+
+
+@pytest.mark.parametrize(
+    ("figures", "concern", "said"),
+    [
+        ({"refused_files": 2}, Concern.FILES_REFUSED, "2 files were refused"),
+        ({"withheld_parts": 1, "incomplete_parts": 3}, Concern.ABSENCES_WITHHELD, "1 regions lost too many devices, 3"),
+        ({"unmet": ("suite.centers_are_known",)}, Concern.EXPECTATIONS_UNMET, "suite.centers_are_known; published"),
+    ],
+)
+def test_what_was_published_all_the_same_is_warned_of_once_a_day(
+    figures: Mapping[str, Any], concern: Concern, said: str
+) -> None:
+    assert concerns(a_sync(**figures)) == {concern}
+    message = alert_messages.digest(DAY, digests.tally([a_sync(**figures)], last_success={}))
+    assert message is not None
+    assert said in message.body
+    assert message.severity is Severity.WARNING
+    assert concerns(a_sync(outcome=Outcome.REJECTED, **figures)) == set()
 
 
 def test_deliveries_are_retried_ever_later_but_never_sooner_than_asked() -> None:
@@ -246,7 +323,7 @@ def test_deliveries_are_retried_ever_later_but_never_sooner_than_asked() -> None
 
 def messages() -> list[tuple[Kind | Concern | None, Message]]:
     every = a_sync(outcome=Outcome.FAILED, minutes=70, error_type="Unavailable")
-    tallies = alerts.tally(
+    tallies = digests.tally(
         [a_sync(retries=3, quarantined_rows=2, minutes=50), a_sync(1, outcome=Outcome.FAILED)],
         last_success={("aed.aed_data", "data_go_kr"): 9},
     )

@@ -43,6 +43,7 @@ RECORDS: dict[str, str] = {
 }
 PROFILES: dict[str, str] = {
     "devices_remain": "candidate_rows = 0",
+    "devices_do_not_vanish": "absent_pct = 10.1 WHERE scope = 'all'",
     "counts_change_moderately": "guarded_change_pct = -10.1 WHERE scope = '11'",
     "coordinates_are_rarely_missing": "guarded_no_coordinates_pct = 20.1 WHERE scope = '11'",
     "coordinates_do_not_vanish": "no_coordinates_drift_pct = 2.1 WHERE scope = '11'",

@@ -218,8 +218,19 @@ class Ledger:
         for token, keys in absent.items():
             run = by_token[token]
             fetch = self.fetches[run["fetch_id"]]
-            if fetch["mode"] != "full" or not fetch["is_complete_snapshot"]:
+            if fetch["mode"] != "full" or not (fetch["is_complete_snapshot"] or fetch["complete_parts"]):
                 found.append(f"attempt {token} infers absences from {fetch['fetch_id']}, which is not complete")
+            unproved = self.ask(
+                "SELECT DISTINCT h.sido_code FROM aed.aed_history AS h JOIN ops.ingest_ledger AS i ON i.fetch_id = %s"
+                " WHERE h.token = %s AND h.change = 'missing' AND NOT (i.is_complete_snapshot OR"
+                " h.sido_code = ANY(i.complete_parts)) UNION SELECT h.sido_code FROM aed.aed_history AS h"
+                " JOIN ops.sync_parts AS p ON p.token = h.token AND p.part = h.sido_code AND p.verdict <> 'counted'"
+                " WHERE h.token = %s AND h.change = 'missing'",
+                run["fetch_id"],
+                token,
+                token,
+            )
+            found += [f"attempt {token} infers absences in {sido}, where they do not count" for (sido,) in unproved]
             name = _KEYS.get(run["source"])
             seen = {str(record[name]) for *_, record in deliveries(self.store, run["fetch_id"])} if name else set()
             if lost := keys & seen:

@@ -33,6 +33,7 @@ from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import publishing
 from meva_pipelines.resources.alerts import Webhook
 from meva_pipelines.resources.backup_taking import Vault
+from meva_pipelines.resources.cache import Cache
 from meva_pipelines.resources.egen import EgenSession, EgenSource
 from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.object_store import ObjectStore
@@ -136,6 +137,7 @@ def _location(*, is_isolated: bool = False) -> dg.Definitions:
                 budget_s=5.0,
             ),
             "landing": Landing(url=dg.EnvVar("MEVA_LANDING_URL"), settle_s=0),
+            "cache": Cache(url=dg.EnvVar("MEVA_REDIS_URL")),
             "webhook": Webhook(url=dg.EnvVar("MEVA_ALERT_WEBHOOK_URL"), timeout_s=2.0),
             "vault": Vault(
                 url=dg.EnvVar("MEVA_BACKUP_URL"), key=dg.EnvVar("MEVA_BACKUP_KEY"), home=dg.EnvVar("MEVA_HOME")

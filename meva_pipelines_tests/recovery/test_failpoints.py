@@ -23,8 +23,8 @@ from meva_pipelines_tests.recovery.theatre import Base, Outcome, Scene, Theatre
 
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 EIGHTH_DAY = FIRST_DAY + timedelta(days=8)
-POINTS = [point for point in Point if not point.value.startswith("backup.")]
-"""Those of backups are played in `test_backup_failpoints`, on a server of their own."""
+POINTS = [point for point in Point if not point.value.startswith(("backup.", "mgg."))]
+"""Those of backups are played in `test_backup_failpoints`, those of firings in `test_simulation_failpoints`."""
 
 
 # ---- beginnings

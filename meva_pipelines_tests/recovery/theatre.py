@@ -168,6 +168,7 @@ class Scene:
             "MEVA_EGEN_SERVICE_KEY": self.registry.service_key,
             "MEVA_EGEN_DIALECT": self.dialect,
             "MEVA_ALERT_WEBHOOK_URL": f"{self.registry.base_url}/_sandbox/webhook",
+            "MEVA_REDIS_URL": "",
             "MEVA_BACKUP_URL": (self.folder / "backups").as_uri(),
             "MEVA_BACKUP_KEY": "",
             "MEVA_FAILPOINTS": failpoints,

@@ -24,6 +24,7 @@ from meva_pipelines.resources import (
     ledger,
     publishing,
     reference,
+    registry_absences,
     registry_profile,
     registry_publishing,
     registry_rollback,
@@ -103,8 +104,9 @@ class Desk:
         mode: Mode = Mode.FULL,
         is_judged: bool = True,
         page_rows: int = 100,
+        complete: Sequence[str] | None = None,
     ) -> Staged:
-        """Stage, triage and quarantine a delivery; a full one is a complete snapshot."""
+        """Stage, triage and quarantine a delivery; a full one is complete, or only in the sido `complete`."""
         mapper = self.mapper(day)
         parts = [records[start : start + page_rows] for start in range(0, len(records), page_rows)]
 
@@ -112,7 +114,7 @@ class Desk:
             return mapper.page(number, parts[number - 1])
 
         with self.postgres.connect(Role.WRITER, work="stage a delivery") as connection:
-            batch, fetch_id = self._open(connection, day, mode, len(records))
+            batch, fetch_id = self._open(connection, day, mode, len(records), complete)
             registry_staging.create(connection, batch)
             pages = (page_at(number) for number in range(1, len(parts) + 1))
             received = registry_staging.stage(connection, batch, pages, mapped=mapper.rows)
@@ -135,7 +137,9 @@ class Desk:
                 _pass(connection, batch, suite.name, digest)
         return Staged(batch, received, rejected, quarantined, digest)
 
-    def _open(self, connection: psycopg.Connection, day: date, mode: Mode, rows: int) -> tuple[Batch, str]:
+    def _open(
+        self, connection: psycopg.Connection, day: date, mode: Mode, rows: int, complete: Sequence[str] | None
+    ) -> tuple[Batch, str]:
         attempt = ledger.open_attempt(
             connection, subject=SUBJECT, source=self.source, mode=mode, day=day, dagster_run_id="desk"
         )
@@ -145,25 +149,30 @@ class Desk:
             attempt,
             fetch_id=fetch_id,
             page_hashes=[],
-            is_complete_snapshot=mode is Mode.FULL,
+            is_complete_snapshot=mode is Mode.FULL and complete is None,
             rows=rows,
             size=0,
             as_of=None,
         )
+        ledger.prove_parts(connection, subject=SUBJECT, fetch_id=fetch_id, parts=self._regions(complete or (), day))
         ledger.record(connection, attempt.token, status=Status.FETCHED, fetch_id=fetch_id)
         opened = ledger.attempt(connection, attempt.token)
         assert opened is not None
         return Batch(opened), fetch_id
 
-    def measure(self, staged: Staged, *, is_snapshot: bool = True) -> None:
+    @staticmethod
+    def _regions(sido: Sequence[str], day: date) -> set[str]:
+        """The codes of some sido and of all their districts."""
+        return {*sido, *(region.code for region in reference.regions().regions_on(day) if region.sido_code in sido)}
+
+    def measure(self, staged: Staged, *, limit: Limit = USUAL) -> None:
         """Measure the profile of a staged batch."""
         with self.postgres.connect(Role.WRITER, work="measure a delivery") as connection:
-            registry_profile.measure(
-                connection,
-                staged.batch,
-                is_snapshot=is_snapshot,
-                sido_groups=reference.regions().sido_groups(staged.batch.attempt.day),
-            )
+            attempt = staged.batch.attempt
+            groups = reference.regions().sido_groups(attempt.day)
+            fetch = ledger.fetch(connection, subject=SUBJECT, fetch_id=attempt.fetch_id or "")
+            found = registry_absences.survey(connection, staged.batch, fetch, sido_groups=groups, limit=limit)
+            registry_profile.measure(connection, staged.batch, found=found, sido_groups=groups)
 
     def publish(self, staged: Staged, *, limit: Limit = USUAL, drops: bool = True) -> Published:
         """Publish a staged batch and drop its staging tables."""
@@ -178,8 +187,6 @@ class Desk:
                 connection,
                 staged.batch,
                 now=ledger.now(connection),
-                counts_absences=attempt.mode is Mode.FULL,
-                last_full_day=ledger.last_full_day(connection, subject=SUBJECT, source=self.source),
                 sido_groups=reference.regions().sido_groups(attempt.day),
                 limit=limit,
             )

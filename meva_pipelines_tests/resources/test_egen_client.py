@@ -21,10 +21,11 @@ from meva_pipelines.domain.failures import (
     MevaError,
     QuotaExhausted,
     Refused,
+    StoreUnavailable,
     Superseded,
     Unavailable,
 )
-from meva_pipelines.resources.egen import EgenSource, Fetched, Mode, Probe
+from meva_pipelines.resources.egen import EgenSource, Fetched, Mode, Probe, RawPage
 from meva_pipelines_tests.resources.registry_script import (
     BASE_URL,
     KEY,
@@ -276,6 +277,51 @@ def test_districts_are_asked_for_one_by_one_and_may_be_empty() -> None:
     assert registry.requests[0].url.path.endswith("/getEgytAedManageInfoInqire")
     assert (first["Q0"], first["Q1"]) == ("서울특별시", "종로구")
     assert (sejong["Q0"], "Q1" in sejong) == ("세종특별자치시", False)
+
+
+DISTRICTS = [("서울특별시", gugun) for gugun in ("종로구", "중구", "용산구", "성동구", "광진구", "동대문구")]
+
+
+def test_a_district_that_does_not_come_completely_costs_the_others_nothing() -> None:
+    registry, kept = Registry(total=3, script={1: result_code("99", "UNKNOWN_ERROR")}), Kept()
+
+    fetched = fetch(open_api(), registry, kept=kept, districts=DISTRICTS)
+
+    assert fetched.failed == {"서울특별시/중구": "Unavailable"}
+    assert fetched.rows_by_scope == {f"{sido}/{gugun}": 3 for sido, gugun in DISTRICTS if gugun != "중구"}
+    assert fetched.rows == fetched.total == 15
+    assert fetched.generations.keys() == fetched.rows_by_scope.keys()
+
+
+def test_a_district_is_retried_after_another_one_failed() -> None:
+    """An error without a request under way must not stop the line for those that follow."""
+    registry, waits = Registry(total=3), Waits()
+    registry.script = {0: result_code("99", "UNKNOWN_ERROR"), 1: httpx.Response(503)}
+
+    fetched = fetch(open_api(), registry, waits=waits, districts=DISTRICTS[:2])
+
+    assert list(fetched.failed) == ["서울특별시/종로구"]
+    assert (fetched.rows, len(waits.seconds)) == (3, 1)
+
+
+def test_a_source_that_is_away_is_not_asked_for_every_district() -> None:
+    registry = Registry(script={-1: result_code("99", "UNKNOWN_ERROR")})
+    with pytest.raises(Unavailable, match="UNKNOWN_ERROR"):
+        fetch(open_api(), registry, districts=DISTRICTS)
+    assert len(registry.requests) == 3
+
+    later = Registry(total=3, script={number: result_code("99", "UNKNOWN_ERROR") for number in (1, 2, 3)})
+    fetched = fetch(open_api(), later, districts=DISTRICTS)
+    assert list(fetched.failed.values()) == [*["Unavailable"] * 3, *["not asked for"] * 2]
+
+
+def test_a_store_that_fails_ends_the_fetch_of_districts() -> None:
+    class FullStore(Kept):
+        def __call__(self, page: RawPage) -> None:
+            raise StoreUnavailable(f"cannot write page {page.number}: disk full")
+
+    with pytest.raises(StoreUnavailable):
+        fetch(open_api(), Registry(total=3), kept=FullStore(), districts=DISTRICTS)
 
 
 def test_districts_that_are_all_empty_are_never_believed() -> None:

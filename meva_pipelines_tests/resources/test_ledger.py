@@ -9,10 +9,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from meva_pipelines.domain import absences
+from meva_pipelines.domain.absences import Tally
 from meva_pipelines.domain.failures import Incomplete, MevaError, Refused, Rejected, Superseded, Unavailable
-from meva_pipelines.resources import ledger
+from meva_pipelines.domain.guards import Limit
+from meva_pipelines.resources import ledger, registry_absences
 from meva_pipelines.resources.ledger import Attempt, Fetch, Mode, Status
 from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.registry_absences import Survey
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.resources.test_postgres import told
 
@@ -85,7 +89,18 @@ def published(
     attempt = opened(connection, subject=subject, mode=mode, day=day)
     fetch = taken(connection, attempt, is_complete=is_complete)
     ledger.record(connection, attempt.token, status=Status.PUBLISHED, fetch_id=fetch.fetch_id, watermark=watermark)
+    if mode is Mode.FULL:
+        tally = Tally(10, 1, is_complete)
+        registry_absences.record(
+            connection, attempt.token, Survey({"11": tally}, absences.judge({"11": tally}, Limit()))
+        )
     return attempt, fetch
+
+
+def proved(connection: psycopg.Connection, subject: str) -> date | None:
+    """The newest day on which a sido was proved to be there."""
+    found = registry_absences.proofs(connection, subject=subject, source=SOURCE, sido_groups={"11": "11"})
+    return found["11"].day if found else None
 
 
 def rolled_back(connection: psycopg.Connection, target: Attempt) -> Attempt:
@@ -356,8 +371,7 @@ def test_what_was_rolled_back_counts_no_more_and_what_was_brought_back_counts_ag
     full = [number for _, step, number in effective if step == "F"]
     watermark = ledger.published_watermark(writer, subject=subject, source=SOURCE)
     assert watermark == (NOON + timedelta(hours=max(seen)) if seen else None)
-    last_full = ledger.last_full_day(writer, subject=subject, source=SOURCE)
-    assert last_full == (DAY + timedelta(max(full)) if full else None)
+    assert proved(writer, subject) == (DAY + timedelta(max(full)) if full else None)
 
 
 def test_runs_that_were_not_published_move_no_watermark_and_no_full_day(writer: psycopg.Connection) -> None:
@@ -365,7 +379,7 @@ def test_runs_that_were_not_published_move_no_watermark_and_no_full_day(writer: 
         attempt, _ = published(writer, watermark=NOON)
         ledger.record(writer, attempt.token, status=status)
     assert ledger.published_watermark(writer, subject=SUBJECT, source=SOURCE) is None
-    assert ledger.last_full_day(writer, subject=SUBJECT, source=SOURCE) is None
+    assert proved(writer, SUBJECT) is None
 
 
 def test_a_failed_rollback_takes_nothing_back(writer: psycopg.Connection) -> None:

@@ -204,7 +204,7 @@ def test_a_writer_that_was_killed_leaves_nothing_under_the_name(store: ObjectSto
 def test_a_full_disk_is_unavailable_and_leaves_nothing_behind(store: ObjectStore) -> None:
     code, said = put_in_a_process(store, limit=16_384, size=100_000)
     assert code == 0
-    assert said.startswith("Unavailable cannot write object raw/page: File too large")
+    assert said.startswith("StoreUnavailable cannot write object raw/page: File too large")
     assert files(store) == {"warm/up"}
     with pytest.raises(Unavailable):
         store.get("raw/page")

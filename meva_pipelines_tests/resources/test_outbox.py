@@ -1,6 +1,7 @@
 """The life of incidents in the ledger: told in the transaction that made them true, once, and once when over."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
@@ -8,10 +9,12 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
 
-from meva_pipelines.domain.alerts import DIGEST_AT, SEOUL
-from meva_pipelines.domain.failures import Rejected, Superseded
-from meva_pipelines.resources import outbox, publishing
+from meva_pipelines.domain.alerts import SEOUL
+from meva_pipelines.domain.digests import DIGEST_AT
+from meva_pipelines.domain.failures import Rejected, StoreUnavailable, Superseded, Unavailable
+from meva_pipelines.resources import ledger, outbox, publishing
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.outbox import Due
 from meva_pipelines.resources.postgres import Postgres
@@ -54,7 +57,7 @@ def test_three_failures_in_a_row_are_told_and_counted_on(attempts: Attempts) -> 
         attempts.fail(RuntimeError())
     assert attempts.told() == [("opened", "sync_failed_repeatedly")]
     assert attempts.incidents()[0]["occurrences"] == 2
-    assert "3 attempts failed in a row, the last with RuntimeError" in attempts.messages()[0]["body"]
+    assert "3 tries failed in a row, the last with RuntimeError" in attempts.messages()[0]["body"]
 
 
 def test_a_success_in_between_starts_the_count_anew(attempts: Attempts) -> None:
@@ -72,8 +75,46 @@ def test_attempts_that_died_without_a_word_count_as_failures(attempts: Attempts)
 
 def test_another_source_keeps_its_own_incidents(attempts: Attempts, postgres: Postgres) -> None:
     attempts.fail()
-    Attempts(postgres, source="egen").publish()
+    Attempts(postgres, source="nemc_export").publish()
     assert attempts.told() == [("opened", "source_unavailable")]
+
+
+def test_the_first_sync_of_another_dialect_retires_the_one_before(attempts: Attempts, postgres: Postgres) -> None:
+    attempts.fail()
+    success = Attempts(postgres, source="egen").publish()
+    assert attempts.told() == [("opened", "source_unavailable"), ("resolved", "source_unavailable")]
+    assert [incident["resolved_token"] for incident in attempts.incidents()] == [success.token]
+
+
+def test_relaunches_that_are_used_up_are_one_incident(attempts: Attempts, postgres: Postgres) -> None:
+    """Three launches of one run, of which only the last is told."""
+    for is_told in (lambda _: False, lambda _: False, lambda _: True):
+        attempt = attempts.open()
+        attempts.execute("UPDATE ops.sync_runs SET dagster_run_id = 'one run' WHERE token = %s", attempt.token)
+        with suppress(Unavailable), ledger.watch(postgres, attempt, is_last=is_told):
+            raise Unavailable("the source did not answer")
+    assert attempts.told() == [("opened", "source_unavailable")]
+
+
+def test_an_object_store_that_is_full_is_not_the_sources_fault(attempts: Attempts) -> None:
+    attempts.fail(StoreUnavailable("cannot write object raw/page: No space left on device"))
+    assert attempts.told() == [("opened", "store_unavailable")]
+    attempts.publish()
+    assert attempts.told()[1:] == [("resolved", "store_unavailable")]
+
+
+def test_files_that_people_drop_do_not_meet_the_deadline_of_the_night(attempts: Attempts, postgres: Postgres) -> None:
+    """An export of yesterday is published, and the sync of the night never came."""
+    before = attempts.publish(day=DAY - timedelta(days=30))
+    attempts.end_at(before, datetime.now(SEOUL) - timedelta(days=30))
+    yesterday = datetime.now(SEOUL).date() - timedelta(days=1)
+    Attempts(postgres, source="nemc_export").publish(day=yesterday)
+    note_due(postgres)
+    assert ("opened", "deadline_missed") in attempts.told()
+    Attempts(postgres, source="nemc_export").publish(day=yesterday)
+    assert ("resolved", "deadline_missed") not in attempts.told()
+    attempts.publish(day=yesterday)
+    assert ("resolved", "deadline_missed") in attempts.told()
 
 
 def test_a_slow_sync_is_told_although_it_published_and_resolved_by_a_quick_one(attempts: Attempts) -> None:
@@ -181,6 +222,43 @@ def test_warnings_are_told_in_one_digest_a_day(attempts: Attempts, postgres: Pos
     assert "12 rows" in digests[0]["body"]
 
 
+def test_the_digest_reads_warnings_refused_files_and_withheld_regions_from_the_ledgers(
+    attempts: Attempts, postgres: Postgres
+) -> None:
+    published = attempts.publish()
+    attempts.end_at(published, a_digest_ago())
+    rejected = attempts.reject()
+    attempts.execute(
+        "INSERT INTO ops.audit_verdicts (token, suite, digest, is_passed, results, duration_s)"
+        " VALUES (%s, 'drift', 'd', true, %s, 0)",
+        published.token,
+        Jsonb(
+            [
+                {"expectation": "centers_are_known", "severity": "warning", "is_met": False, "observed": ""},
+                {"expectation": "makers_are_known", "severity": "warning", "is_met": True, "observed": ""},
+            ]
+        ),
+    )
+    attempts.execute(
+        "INSERT INTO ops.sync_parts (token, part, verdict) VALUES (%s, '11', 'withheld'), (%s, '26', 'incomplete'),"
+        " (%s, '27', 'counted')",
+        *[published.token] * 3,
+    )
+    for number, outcome in enumerate(("rejected", "taken")):
+        attempts.execute(
+            "INSERT INTO ops.ingest_ledger (subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot,"
+            " rows, bytes, outcome, token) VALUES ('f', 's', %s, %s, '', 'full', false, 0, 0, %s, %s)",
+            *(DAY, str(number), outcome, published.token),
+        )
+    assert rejected.token > published.token
+    note_due(postgres)
+    (body,) = [message["body"] for message in attempts.messages() if message["kind"] == "digest"]
+    assert "drift.centers_are_known; published" in body
+    assert "makers_are_known" not in body
+    assert "1 regions lost too many devices, 1 did not come whole" in body
+    assert "1 files were refused" in body
+
+
 def test_a_quiet_day_gets_no_digest(attempts: Attempts, postgres: Postgres) -> None:
     attempts.end_at(attempts.publish(), a_digest_ago())
     assert note_due(postgres).digest is None
@@ -210,14 +288,22 @@ CLOSED_BY = {
 }
 
 
+def speaks_for_itself(row: list[str]) -> bool:
+    """Failures of one cause that is an incident already are not told once more."""
+    return len(set(row)) == 1 and row[0] in {"source fails", "rejected"}
+
+
 def expected_messages(events: list[str]) -> list[tuple[str, str]]:
     """What people should hear, told in the plainest way: a set of open troubles and a count."""
     open_now: set[str] = set()
-    heard, in_a_row = [], 0
+    heard: list[tuple[str, str]] = []
+    row: list[str] = []
     for event in events:
-        in_a_row = in_a_row + 1 if event in FAILURES else 0 if event != "overtaken" else in_a_row
+        row = [*row, event] if event in FAILURES else row if event == "overtaken" else []
         troubles = {kind for kind, openers in OPENED_BY.items() if event in openers}
-        troubles |= {"sync_failed_repeatedly"} if event in FAILURES and in_a_row >= 3 else set()
+        troubles |= (
+            {"sync_failed_repeatedly"} if event in FAILURES and len(row) >= 3 and not speaks_for_itself(row) else set()
+        )
         heard += [("opened", kind) for kind in sorted(troubles - open_now)]
         over = {kind for kind in open_now if event in CLOSED_BY[kind]}
         heard += [("resolved", kind) for kind in sorted(over)]

@@ -63,6 +63,8 @@ def fetched(generations: dict[str, int], *, rows: int = 0) -> Fetched:
         fell_back=False,
         as_of=None,
         generations=generations,
+        rows_by_scope={},
+        failed={},
         notes=(),
     )
 

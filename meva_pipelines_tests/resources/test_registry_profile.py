@@ -8,10 +8,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from meva_pipelines.domain.guards import Limit
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines_tests.resources.registry_desk import DAY, WORLD, Desk, Staged, item, items, open_item
+from meva_pipelines_tests.resources.registry_desk import DAY, USUAL, WORLD, Desk, Staged, item, items, open_item
 
+LOOSE = Limit(pct=100.0, rows=10_000)
 NEXT_DAY = DAY + timedelta(days=1)
 Record = dict[str, object]
 
@@ -21,8 +23,8 @@ def desk(postgres: Postgres) -> Desk:
     return Desk(postgres)
 
 
-def profile(desk: Desk, staged: Staged, *, is_snapshot: bool = True) -> dict[str, dict[str, Any]]:
-    desk.measure(staged, is_snapshot=is_snapshot)
+def profile(desk: Desk, staged: Staged, *, limit: Limit = USUAL) -> dict[str, dict[str, Any]]:
+    desk.measure(staged, limit=limit)
     with psycopg.connect(desk.postgres.dsn(), row_factory=dict_row) as connection:
         rows = connection.execute(f"SELECT * FROM staging.{staged.batch.name('profile')}").fetchall()
     return {row["scope"]: row for row in rows}
@@ -70,8 +72,18 @@ def test_an_identical_delivery_changes_nothing(desk: Desk) -> None:
 def test_a_snapshot_counts_who_is_gone_and_a_delta_does_not(desk: Desk) -> None:
     desk.deliver(healthy())
     staged = desk.stage(healthy()[:200], day=NEXT_DAY)
-    assert profile(desk, staged)["all"]["guarded_change_pct"] == pytest.approx(-33.1, abs=0.1)
-    assert profile(desk, staged, is_snapshot=False)["all"]["guarded_change_pct"] == 0
+    assert profile(desk, staged, limit=LOOSE)["all"]["guarded_change_pct"] == pytest.approx(-33.1, abs=0.1)
+    delta = profile(desk, desk.stage(healthy()[:200], day=NEXT_DAY, mode=Mode.INCREMENTAL), limit=LOOSE)["all"]
+    assert (delta["guarded_change_pct"], delta["absent_pct"]) == (0, 0)
+
+
+def test_absences_that_are_withheld_change_no_count_and_are_measured_all_the_same(desk: Desk) -> None:
+    desk.deliver(healthy())
+    found = profile(desk, desk.stage(healthy()[:200], day=NEXT_DAY))
+    in_small = sum(row["published_rows"] - row["candidate_rows"] for scope, row in found.items() if scope != "all")
+    assert found["all"]["published_rows"] - found["all"]["candidate_rows"] == in_small < 101
+    assert found["all"]["absent_pct"] == pytest.approx(33.1, abs=0.1)
+    assert {row["absent_pct"] for scope, row in found.items() if scope != "all"} == {0}
 
 
 def test_ten_rows_are_no_drift_and_eleven_are(desk: Desk) -> None:
@@ -79,8 +91,8 @@ def test_ten_rows_are_no_drift_and_eleven_are(desk: Desk) -> None:
     in_daegu = [record for record in healthy() if record["sido"] == "대구"]
     others = [record for record in healthy() if record["sido"] != "대구"]
     assert len(in_daegu) > 11
-    ten = profile(desk, desk.stage(others + in_daegu[10:], day=NEXT_DAY))["27"]
-    eleven = profile(desk, desk.stage(others + in_daegu[11:], day=NEXT_DAY))["27"]
+    ten = profile(desk, desk.stage(others + in_daegu[10:], day=NEXT_DAY), limit=LOOSE)["27"]
+    eleven = profile(desk, desk.stage(others + in_daegu[11:], day=NEXT_DAY), limit=LOOSE)["27"]
     assert ten["guarded_change_pct"] == 0
     assert eleven["guarded_change_pct"] == pytest.approx(-100 * 11 / len(in_daegu))
 
@@ -104,7 +116,7 @@ def test_devices_missing_for_long_are_no_loss_of_today(desk: Desk) -> None:
     assert found["all"]["published_rows"] == found["all"]["candidate_rows"] == len(healthy()) - 80
     back = profile(desk, desk.stage(healthy()[60:], day=NEXT_DAY))
     assert back["all"]["candidate_rows"] == len(healthy()) - 60
-    delta = profile(desk, desk.stage(healthy()[70:90], day=NEXT_DAY, mode=Mode.INCREMENTAL), is_snapshot=False)
+    delta = profile(desk, desk.stage(healthy()[70:90], day=NEXT_DAY, mode=Mode.INCREMENTAL))
     assert delta["all"]["candidate_rows"] == len(healthy()) - 70
 
 
@@ -139,7 +151,7 @@ def test_what_vanishes_from_the_changes_of_a_day_is_seen_in_the_changes(desk: De
     corrupt, drift, lost = CORRUPTIONS[name]
     desk.deliver(healthy())
     delta = [corrupt(r) for r in changed(healthy()[40:56])]
-    found = profile(desk, desk.stage(delta, day=NEXT_DAY, mode=Mode.INCREMENTAL), is_snapshot=False)["all"]
+    found = profile(desk, desk.stage(delta, day=NEXT_DAY, mode=Mode.INCREMENTAL))["all"]
     assert found[drift] < 6
     assert found[lost] > 90
 

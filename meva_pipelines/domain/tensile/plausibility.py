@@ -1,6 +1,6 @@
 """What cannot be true of an evaluated test, whatever the material. A result that breaks a rule is not published.
 
-Each rule gives the uncertainty of both sides the benefit of the doubt.
+A rule of order gives the uncertainty of both sides the benefit of the doubt.
 """
 
 import math
@@ -14,7 +14,20 @@ _GPA: Final = 1_000.0
 MODULUS_GPA: Final = (1e-4, 1_100.0)
 """Rubber to diamond: what lies outside has a wrong unit of force, area or strain."""
 
-_RATIO_SYMBOLS: Final = (Symbol.Z,)
+ELONGATION_PCT: Final = (-1.0, 2_000.0)
+"""Noise may put A of what breaks without flowing a little below zero; films are drawn to twenty times their length."""
+
+_ALONE: Final = (
+    ("modulus_is_that_of_a_solid", (Symbol.MODULUS,), (_GPA * MODULUS_GPA[0], _GPA * MODULUS_GPA[1])),
+    (
+        "strengths_are_positive",
+        (Symbol.RP01, Symbol.RP02, Symbol.RP10, Symbol.RT05, Symbol.REH, Symbol.REL, Symbol.RM),
+        (math.ulp(0.0), math.inf),
+    ),
+    ("elongation_is_possible", (Symbol.A,), ELONGATION_PCT),
+    ("contraction_is_a_share", (Symbol.Z,), (0.0, 100.0)),
+)
+"""Rules that one value breaks by itself: smallest and largest in its unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +40,13 @@ class Contradiction:
 
 def contradictions(evaluation: Evaluation) -> tuple[Contradiction, ...]:
     """Return every rule that an evaluation breaks; withheld values break none."""
-    return tuple(_broken(evaluation.results, is_discontinuous=bool(evaluation.is_discontinuous)))
+    return (
+        *_out_of_order(evaluation.results, is_discontinuous=bool(evaluation.is_discontinuous)),
+        *_impossible(evaluation.results),
+    )
 
 
-def _broken(results: Mapping[Symbol, Value | Withheld], *, is_discontinuous: bool) -> Iterator[Contradiction]:
+def _out_of_order(results: Mapping[Symbol, Value | Withheld], *, is_discontinuous: bool) -> Iterator[Contradiction]:
     pairs = [
         ("plastic_extension_is_less_than_total", Symbol.AG, Symbol.AGT),
         ("extension_at_maximum_is_less_than_at_fracture", Symbol.AGT, Symbol.AT),
@@ -44,17 +60,15 @@ def _broken(results: Mapping[Symbol, Value | Withheld], *, is_discontinuous: boo
             ("proof_strength_is_less_than_tensile", Symbol.RP02, Symbol.RM),
         ]
     for rule, smaller, greater in pairs:
-        if reason := _out_of_order(results.get(smaller), results.get(greater)):
+        if reason := _reversed(results.get(smaller), results.get(greater)):
             yield Contradiction(rule, reason)
-    modulus = results.get(Symbol.MODULUS)
-    if isinstance(modulus, Value):
-        low, high = MODULUS_GPA
-        if not low <= modulus.value / _GPA <= high:
-            yield Contradiction("modulus_is_that_of_a_solid", f"E = {modulus.value / _GPA:.4g} GPa")
-    for symbol in _RATIO_SYMBOLS:
-        share = results.get(symbol)
-        if isinstance(share, Value) and not 0 <= share.value <= 100:
-            yield Contradiction("contraction_is_a_share", f"{symbol} = {share.value:.4g} %")
+
+
+def _impossible(results: Mapping[Symbol, Value | Withheld]) -> Iterator[Contradiction]:
+    for rule, symbols, (least, greatest) in _ALONE:
+        for result in map(results.get, symbols):
+            if isinstance(result, Value) and not least <= result.value <= greatest:
+                yield Contradiction(rule, f"{result.symbol} = {result.value:.4g} {result.unit}")
     for symbol, result in results.items():
         if isinstance(result, Value) and not (
             math.isfinite(result.value) and math.isfinite(result.expanded_uncertainty)
@@ -62,7 +76,7 @@ def _broken(results: Mapping[Symbol, Value | Withheld], *, is_discontinuous: boo
             yield Contradiction("values_are_numbers", f"{symbol} is {result.value}")
 
 
-def _out_of_order(smaller: Value | Withheld | None, greater: Value | Withheld | None) -> str | None:
+def _reversed(smaller: Value | Withheld | None, greater: Value | Withheld | None) -> str | None:
     if not isinstance(smaller, Value) or not isinstance(greater, Value):
         return None
     doubt = math.hypot(smaller.expanded_uncertainty, greater.expanded_uncertainty)

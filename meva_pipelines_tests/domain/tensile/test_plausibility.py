@@ -65,11 +65,19 @@ def test_what_is_withheld_breaks_nothing() -> None:
         ({Symbol.MODULUS: 205.0e6}, "modulus_is_that_of_a_solid"),
         ({Symbol.MODULUS: 0.01}, "modulus_is_that_of_a_solid"),
         ({Symbol.Z: 101.0}, "contraction_is_a_share"),
+        ({Symbol.REL: 0.0}, "strengths_are_positive"),
+        ({Symbol.RP01: -1.0}, "strengths_are_positive"),
+        ({Symbol.A: 2_001.0, Symbol.AT: 2_002.0}, "elongation_is_possible"),
+        ({Symbol.AG: -2.0, Symbol.A: -1.1}, "elongation_is_possible"),
         ({Symbol.RM: math.inf}, "values_are_numbers"),
     ],
 )
 def test_each_rule_has_values_that_break_it(numbers: Mapping[Symbol, float], rule: str) -> None:
     assert rules(numbers) == [rule]
+
+
+def test_what_breaks_without_flowing_may_have_a_little_less_than_no_elongation() -> None:
+    assert rules({Symbol.AG: -0.02, Symbol.A: -0.01}) == []
 
 
 def test_uncertainty_is_the_benefit_of_the_doubt() -> None:

@@ -1,6 +1,8 @@
 """What is stored of an evaluation is JSON, and its properties come back unrounded."""
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,3 +42,11 @@ def test_it_says_by_which_formulas_and_which_line(evaluation: Evaluation) -> Non
 def test_something_else_is_no_evaluation() -> None:
     with pytest.raises(KeyError):
         documents.results({})
+
+
+def test_what_is_no_number_is_written_as_nothing(evaluation: Evaluation) -> None:
+    """PostgreSQL takes no NaN in JSON: one such value would have kept a whole batch of results back."""
+    endless = replace(evaluation.results[Symbol.RM], value=math.inf, expanded_uncertainty=math.nan)
+    written = documents.document(replace(evaluation, results={**evaluation.results, Symbol.RM: endless}))
+    assert (written["properties"]["Rm"]["value"], written["properties"]["Rm"]["expanded_uncertainty"]) == (None, None)
+    assert json.dumps(written, allow_nan=False)
