@@ -39,6 +39,7 @@ from meva_pipelines.automation import (
     sensors,
     simulation_jobs,
     tensile_jobs,
+    tensile_sensors,
 )
 from meva_pipelines.checks import backups, gates, operations, reconciliation, simulations
 from meva_pipelines.quality.verdicts import Judge
@@ -93,7 +94,7 @@ def assemble(resources: Mapping[str, object]) -> dg.Definitions:
             *alerts.JOBS,
         ],
         schedules=[*schedules.SCHEDULES, *backup_schedules.SCHEDULES],
-        sensors=[*sensors.SENSORS, *landing_sensors.SENSORS, *backup_sensors.SENSORS],
+        sensors=[*sensors.SENSORS, *landing_sensors.SENSORS, *tensile_sensors.SENSORS, *backup_sensors.SENSORS],
         resources=resources,
         executor=dg.in_process_executor,
     )

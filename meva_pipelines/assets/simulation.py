@@ -173,7 +173,7 @@ def _publish(postgres: Postgres, attempt: Attempt, flow: Flow, store: ObjectStor
         )
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
         rows.drop(connection)
-    store.discard(simulation_staging.folder(attempt))
+        simulation_staging.drop_abandoned(connection, store, subject=flow.subject)
     return published
 
 

@@ -96,7 +96,6 @@ def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: 
             postgres.connect(Role.WRITER, work=f"compare {attempt.token}") as connection,
             postgres.connect(Role.READER, work="read curves") as reading,
         ):
-            registry_staging.drop_abandoned(connection)
             curves = simulation_comparisons.Curves(reading)
             staged = rows.stage(connection, simulation_comparisons.compared(curves, pairs))
             ledger.record(connection, attempt.token, received_rows=staged, quarantined_rows=0)
@@ -115,6 +114,7 @@ def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: 
             )
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
         rows.drop(connection)
+        registry_staging.drop_abandoned(connection)
 
 
 def _open(postgres: Postgres, run_id: str) -> Attempt:

@@ -17,7 +17,6 @@ from meva_pipelines.resources import (
     failpoints,
     landing_ledger,
     ledger,
-    registry_staging,
     simulation_bundles,
     simulation_catalogue,
     simulation_staging,
@@ -209,7 +208,6 @@ class _Intake:
     def _stage(self, attempt: Attempt, rows: StagedRows) -> Received:
         """Stage what was taken and did not end, by this run or an earlier one; what breaks a rule is put aside."""
         with self.postgres.connect(Role.WRITER, work=f"stage {attempt.token}") as connection:
-            registry_staging.drop_abandoned(connection)
             entries = landing_ledger.unfinished(connection, files=self.flow.files, source=SOURCE, limit=MOST_BUNDLES)
             bundles = [(entry.fetch_id, simulation_bundles.found(self.store, entry.fetch_id)) for entry in entries]
             received = simulation_staging.stage(

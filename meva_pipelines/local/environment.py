@@ -3,8 +3,10 @@
 The only room that reads settings by itself: everything started from here finds them in its environment.
 """
 
+import base64
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from sqlalchemy import URL, make_url
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME, EmbeddedPostgres
 from meva_pipelines.resources.postgres import Postgres, parts_of
+from meva_pipelines.resources.postgres_cluster import write_private
 from meva_pipelines.schema import migrate
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -50,6 +53,8 @@ def prepare() -> Environment:
     """Start the embedded server unless another is set, and bring schema and Dagster's storage up to date."""
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
+    for made in ("landing", "store"):
+        (folder / made).mkdir(mode=0o700, exist_ok=True)
     warehouse, dagster = _databases(folder)
     migrate.upgrade(warehouse)
     environment = Environment(
@@ -60,6 +65,7 @@ def prepare() -> Environment:
             "MEVA_HOME": str(folder),
             "MEVA_DAGSTER_DATABASE_URL": _with_driver(dagster, "postgresql+psycopg2"),
             "MEVA_DAGSTER_ARTIFACTS": str(folder / "dagster"),
+            "MEVA_BACKUP_KEY": os.environ.get("MEVA_BACKUP_KEY") or _backup_key(folder / "backup-key"),
             "PYTHONWARNINGS": "ignore:Parameter `backfill_policy` of",  # beta in Dagster, and part of the design
         },
     )
@@ -71,6 +77,13 @@ def prepare() -> Environment:
         capture_output=True,
     )
     return environment
+
+
+def _backup_key(file: Path) -> str:
+    """Return the key of backups on this machine, made once. Where backups leave it, a key is set that does as well."""
+    if not file.exists():
+        write_private(file, base64.b64encode(secrets.token_bytes(32)).decode())
+    return file.read_text(encoding="utf-8")
 
 
 def _databases(folder: Path) -> tuple[str, str]:

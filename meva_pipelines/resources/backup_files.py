@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from meva_pipelines.domain.backup.members import Member, contained
+from meva_pipelines.domain.backup.members import Member, is_contained
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent, Method
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
@@ -178,12 +178,11 @@ def _walked(root: Path, packing: Packing) -> Iterator[tuple[str, "os.DirEntry[st
 
 def _take_file(source: str, name: str, entry: "os.DirEntry[str]", packing: Packing) -> None:
     """Index one file; its content is packed unless the parent has it."""
-    try:
-        contained(name)
-        found = entry.stat(follow_symlinks=False)
-    except Unusable:
+    if not is_contained(name):
         packing.left_out += 1
         return
+    try:
+        found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
     before = packing.known.get(f"{source}/{name}")

@@ -66,7 +66,8 @@ def sealed(sink: Sink, keyring: Keyring, *, backup_id: str, name: str, level: in
     # Tink hands over segments of any size; without it, small blocks would each cost two digests and a write.
     stored: IO[bytes] = io.BufferedWriter(outlet, CHUNK_BYTES)
     encrypting: Any = cipher.new_encrypting_stream(stored, _bound(header, backup_id, name)) if cipher else stored
-    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+    # One thread of its own: compression goes on while the next chunk is read, encrypted and digested here.
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=1).compressobj()
 
     def write(data: bytes) -> None:
         sealing.data_bytes += len(data)

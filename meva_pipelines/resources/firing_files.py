@@ -1,4 +1,4 @@
-"""Workbooks of measured pressure curves: proved harmless, streamed row by row, bounded while they are read.
+"""Workbooks of measured pressure curves: proved harmless and dense before they are opened.
 
 What the rows mean is decided in `domain/simulation/sheets`. A workbook that could show other numbers than it stores
 is refused: macros, links to other files, formulas without stored values, a second sheet with values.
@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from typing import Final
 
-import openpyxl
+from python_calamine import CalamineError, CalamineWorkbook
 
 from meva_pipelines.domain.failures import MevaError, Unusable
 from meva_pipelines.domain.simulation import curves, sheets
@@ -44,12 +44,13 @@ def read(content: bytes, limits: Limits = LIMITS) -> Sheet:
         raise
     except MevaError as error:
         raise Unusable(str(error), rule="file_is_within_limits") from None
-    except spreadsheets.BROKEN as error:
+    except (CalamineError, *spreadsheets.BROKEN) as error:
         raise Unusable(f"the workbook is damaged ({type(error).__name__})", rule="workbook_is_readable") from None
 
 
 def _demand_harmless(content: bytes, limits: Limits) -> None:
     carried = spreadsheets.prove_harmless(content, limits)
+    spreadsheets.demand_dense(content, limits)
     for is_carried, what in (
         (carried.has_macros, "macros"),
         (carried.has_external_links, "links to other files"),
@@ -60,22 +61,12 @@ def _demand_harmless(content: bytes, limits: Limits) -> None:
 
 
 def _rows(content: bytes, limits: Limits) -> Iterator[list[Cell]]:
-    book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
-    try:
-        if not book.worksheets:
-            raise Unusable("the workbook has no sheet", rule="workbook_is_readable")
-        first, *others = book.worksheets
-        for other in others:
-            other.reset_dimensions()
-            if next(other.iter_rows(values_only=True, max_col=limits.columns), None):
-                raise Unusable("the workbook has a second sheet with values", rule="sheet_is_alone")
-        first.reset_dimensions()
-        for number, cells in enumerate(first.iter_rows(values_only=True, max_col=limits.columns), start=1):
-            if number > limits.lines:
-                raise Unusable(f"the sheet has more than {limits.lines:,} lines", rule="file_is_within_limits")
+    with CalamineWorkbook.from_filelike(io.BytesIO(content)) as book:
+        first, *others = [book.get_sheet_by_name(name) for name in book.sheet_names]
+        if any(any(cell not in {None, ""} for cell in row) for sheet in others for row in sheet.iter_rows()):
+            raise Unusable("the workbook has a second sheet with values", rule="sheet_is_alone")
+        for number, cells in enumerate(first.iter_rows(), start=1):
             yield [_cell(value, number, limits) for value in cells]
-    finally:
-        book.close()
 
 
 def _cell(value: object, row: int, limits: Limits) -> Cell:

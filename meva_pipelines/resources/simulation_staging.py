@@ -20,7 +20,7 @@ from meva_pipelines.domain.simulation import references
 from meva_pipelines.domain.simulation.curves import StoredCurve
 from meva_pipelines.domain.simulation.documents import Kind
 from meva_pipelines.domain.simulation.references import Known
-from meva_pipelines.resources import failpoints, simulation_decoding
+from meva_pipelines.resources import failpoints, registry_staging, simulation_decoding
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.object_store import ObjectStore
@@ -135,7 +135,7 @@ def _rows(
 def _row(attempt: Attempt, store: ObjectStore, key: str, result: Result, known: Known) -> tuple[object, ...]:
     curve_key = None
     if result.curves:
-        curve_key = f"{folder(attempt)}/{result.bundle.sha256}"
+        curve_key = f"{_folder(attempt.token)}/{result.bundle.sha256}"
         store.put(curve_key, b"".join(curve.encoded() for curve in result.curves))
         failpoints.reach(Point.SIMULATION_CURVE_STAGED)
     return (
@@ -214,6 +214,18 @@ def keys(connection: psycopg.Connection, rows: StagedRows) -> list[str]:
     return [key for (key,) in found]
 
 
-def folder(attempt: Attempt) -> str:
+def _folder(token: int) -> str:
     """Return where the curves of an attempt lie in the store until they are published."""
-    return f"staged/mgg/{attempt.token}"
+    return f"staged/mgg/{token}"
+
+
+def drop_abandoned(connection: psycopg.Connection, store: ObjectStore, *, subject: str) -> None:
+    """Drop the staging tables and curves of attempts that can publish no more: what runs that died left behind."""
+    registry_staging.drop_abandoned(connection)
+    ended = connection.execute(
+        "SELECT token FROM ops.sync_runs WHERE subject = %s AND status IN ('published', 'failed', 'rejected')"
+        " AND finished_at > now() - interval '7 days'",
+        [subject],
+    ).fetchall()
+    for (token,) in ended:
+        store.discard(_folder(token))

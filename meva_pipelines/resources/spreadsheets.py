@@ -48,6 +48,13 @@ BROKEN = (
 )
 """What the readers raise on hostile input: xlrd and openpyxl trust their files and fail in every possible way."""
 
+MOST_CELLS = 20_000_000
+"""Most cells of the rectangle of a sheet that is kept in memory."""
+
+_PLACE = re.compile(rb"""\sr\s*=\s*["']([^"']*)["']""")
+_CELL = re.compile(rb"([A-Z]{0,3})([0-9]{1,7})")
+_CELL_TAG = re.compile(rb"<(?:\w+:)?c[\s/>]")
+_ROW_END = re.compile(rb"</(?:\w+:)?row>|<(?:\w+:)?row[^<>]*/>")
 _CHUNK = 1 << 18
 _TAIL = 64
 _SMALL = 1_000_000
@@ -113,6 +120,41 @@ def prove_harmless(content: bytes, limits: Limits) -> Contents:
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return _proved(archive, len(content), limits)
+
+
+def demand_dense(content: bytes, limits: Limits) -> None:
+    """Refuse a workbook (OOXML), proved harmless before, whose cells lie far apart.
+
+    A reader that keeps the whole rectangle of a sheet would ask for half a terabyte for two cells in opposite corners.
+
+    Raises:
+        Rejected: a cell lies beyond the limits, or the rectangle has more than `MOST_CELLS` cells.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for part in archive.infolist():
+            if part.filename.endswith(".xml"):
+                rows, columns = _extent(archive.read(part), is_sheet="/worksheets/" in part.filename)
+                if rows > limits.lines or columns > limits.columns or rows * columns > MOST_CELLS:
+                    raise Rejected("the cells of a sheet lie too far apart")
+
+
+def _extent(xml: bytes, *, is_sheet: bool) -> tuple[int, int]:
+    """Return how many rows and columns the cells of a sheet can span, named or counted."""
+    found = [_CELL.fullmatch(place) for place in set(_PLACE.findall(xml))]
+    if is_sheet and not all(found):
+        raise Rejected("the cells of a sheet are named as no program names them")
+    named_rows = max((int(cell[2]) for cell in found if cell), default=0)
+    named_columns = max((_column(cell[1]) for cell in found if cell), default=0)
+    lines = _ROW_END.split(xml)
+    return max(named_rows, len(lines)), max(named_columns, *(len(_CELL_TAG.findall(line)) for line in lines))
+
+
+def _column(letters: bytes) -> int:
+    """Return the number of a column from its letters, A = 1; 0 for the number of a row."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - ord("A") + 1
+    return number
 
 
 def _proved(archive: zipfile.ZipFile, size: int, limits: Limits) -> Contents:

@@ -5,7 +5,8 @@ name that was taken: stating what a quarantined file lacks is enough to have it 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +24,10 @@ FOLDER = "tensile"
 SIDECAR = ".meta.yaml"
 FILES_PER_RUN = 200
 """Most uploads that one run takes from the landing zone, and as many that it takes up again."""
+
+_AT_ONCE = 8
+_BYTES_AT_ONCE = 50_000_000
+"""Files are stored several at a time, for a disk syncs them together; never more bytes unless one file has them."""
 
 
 class Fate(StrEnum):
@@ -71,17 +76,17 @@ def _file(name: str) -> str:
 def sort(
     connection: psycopg.Connection, attempt: Attempt, landing: Landing, store: ObjectStore, names: Sequence[str]
 ) -> list[Sighting]:
-    """Keep every file in the store and say what it is; one file is in memory at a time.
+    """Keep every file in the store and say what it is; memory is that of a few small files or one large one.
 
     Contents that were taken by an attempt that never ended come first, whatever the names.
     """
     sightings = _resumed(connection, attempt, store)
     kept = {sighting.upload.content_id for sighting in sightings if sighting.upload}
-    for name in files(names):
-        seen = _seen(connection, landing, store, name)
+    for seen in _kept(connection, landing, store, files(names)):
         identity = seen.upload.content_id if seen.upload else None
         if seen.fate is Fate.TAKEN and identity in kept:
-            seen = Sighting(name, Fate.TWICE, seen.arrivals, seen.upload, "the same content as another of this run")
+            told = "the same content as another of this run"
+            seen = Sighting(seen.name, Fate.TWICE, seen.arrivals, seen.upload, told)
         elif seen.fate is Fate.TAKEN and identity is not None:
             seen = _unless_published(connection, attempt, seen, identity)
             kept.add(identity)
@@ -108,6 +113,30 @@ def _resumed(connection: psycopg.Connection, attempt: Attempt, store: ObjectStor
     entries = landing_ledger.unfinished(connection, files=FILES, source=attempt.source, limit=FILES_PER_RUN)
     uploads = [tensile_intake.found(store, entry.fetch_id)[0] for entry in entries]
     return [Sighting(upload.name, Fate.RESUMED, upload=upload, told="an earlier run did not end") for upload in uploads]
+
+
+def _kept(
+    connection: psycopg.Connection, landing: Landing, store: ObjectStore, names: Sequence[str]
+) -> Iterator[Sighting]:
+    """Yield the sightings of some files in their order, stored several at a time."""
+    with ThreadPoolExecutor(_AT_ONCE) as workers:
+        for together in _small_groups(landing, names):
+            yield from workers.map(lambda name: _seen(connection, landing, store, name), together)
+
+
+def _small_groups(landing: Landing, names: Sequence[str]) -> Iterator[list[str]]:
+    group: list[str] = []
+    size = 0
+    for name in names:
+        arrival = landing.find(FOLDER, name)
+        own = 0 if arrival is None else arrival.size
+        if group and (len(group) == _AT_ONCE or size + own > _BYTES_AT_ONCE):
+            yield group
+            group, size = [], 0
+        group.append(name)
+        size += own
+    if group:
+        yield group
 
 
 def _seen(connection: psycopg.Connection, landing: Landing, store: ObjectStore, name: str) -> Sighting:
@@ -166,7 +195,8 @@ def enter(connection: psycopg.Connection, attempt: Attempt, sightings: Sequence[
 
 def clear(landing: Landing, attempt: Attempt, sightings: Sequence[Sighting], refused: dict[str, str]) -> None:
     """Move the files out of the way; `refused` gives the reason for contents of which nothing could be taken."""
-    for sighting in sightings:
+
+    def move(sighting: Sighting) -> None:
         identity = "" if sighting.upload is None else sighting.upload.content_id
         reason = sighting.told if sighting.fate is Fate.REFUSED else refused.get(identity)
         for arrival in sighting.arrivals:
@@ -174,6 +204,9 @@ def clear(landing: Landing, attempt: Attempt, sightings: Sequence[Sighting], ref
                 landing.refuse(FOLDER, arrival, mark=f"{attempt.token}", reason=reason)
             else:
                 landing.take(FOLDER, arrival, sha256=identity or _unread(arrival))
+
+    with ThreadPoolExecutor(_AT_ONCE) as workers:
+        list(workers.map(move, sightings))
 
 
 def _unread(arrival: Arrival) -> str:

@@ -5,7 +5,7 @@ What a curve says is computed in `domain`; where the evaluations run is `tensile
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -99,6 +99,15 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Unevaluated:
+    """Published tests of one day, as content they are, without any result; `digest` changes with their contents."""
+
+    day: date
+    tests: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What a publication of results did."""
 
@@ -126,6 +135,23 @@ def waiting(connection: psycopg.Connection, *, evaluator: str, first: str, last:
             {"first": first, "last": last, "evaluator": evaluator, "again": again},
         ).fetchall()
     return [_test(row) for row in rows]
+
+
+def unevaluated(connection: psycopg.Connection) -> Unevaluated | None:
+    """Return the tests of the oldest day that have no result of any evaluator, or None where every test has one.
+
+    Those whose results wait in quarantine, because they contradict themselves, are none.
+    """
+    with connection.cursor(row_factory=class_row(Unevaluated)) as cursor:
+        return cursor.execute(
+            "SELECT run.day, count(*) AS tests, md5(string_agg(t.content_sha256, '' ORDER BY t.test_id)) AS digest"
+            " FROM meva.tensile_test AS t JOIN ops.sync_runs AS run USING (token)"
+            " WHERE NOT EXISTS (SELECT FROM meva.simulation_result AS r WHERE r.test_id = t.test_id"
+            " AND r.content_sha256 = t.content_sha256)"
+            " AND NOT EXISTS (SELECT FROM meva.quarantine AS q WHERE q.content_id = t.content_sha256"
+            " AND q.rule = 'result_is_plausible' AND q.released_at IS NULL)"
+            " GROUP BY 1 ORDER BY 1 LIMIT 1"
+        ).fetchone()
 
 
 def _test(row: dict[str, Any]) -> Test:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from meva_pipelines.domain.tensile.evaluation.values import Symbol
 from meva_pipelines.resources.tensile_results import IMPLAUSIBLE
 from meva_pipelines_tests.fixtures.laboratory import (
@@ -45,11 +43,11 @@ def test_the_truth_of_a_generated_test_lies_within_the_stated_uncertainty(shop: 
 
 
 def test_metals_with_and_without_a_yield_drop_and_films_are_drawn(shop: Shop) -> None:
-    shown = metadata(shop.intake(sound(STEEL_1020), sound(STEEL_4140), sound(FILM)), *RESULT)
+    shown = metadata(shop.intake(*(sound(number, points=1_500) for number in (STEEL_1020, STEEL_4140, FILM))), *RESULT)
     for kind in ("curve_with_yield_drop", "curve_that_yields_smoothly", "curve_of_no_metal"):
         assert shown[kind].startswith("![evaluation of"), kind
     assert shown["evaluated_tests"] == shown["new_results"] == 3
-    assert "no proof strength" in shown["results"] or "–" in shown["results"]
+    assert "withheld because" in shown["results"]
 
 
 def test_what_the_record_does_not_support_is_withheld_with_a_reason_and_has_no_number(shop: Shop) -> None:
@@ -157,9 +155,3 @@ def test_a_result_that_became_plausible_is_released(shop: Shop) -> None:
     )
     assert evaluate(shop).success
     assert shop.location.rows("SELECT released_at IS NOT NULL FROM meva.quarantine") == [(True,)]
-
-
-@pytest.mark.parametrize("config", [{"processes": 0}, {"processes": 17}, {"slope": "by eye"}])
-def test_a_configuration_that_makes_no_sense_is_refused(shop: Shop, config: dict[str, object]) -> None:
-    with pytest.raises(Exception, match=r"(?i)validation|invalid|error in config"):
-        evaluate(shop, **config)

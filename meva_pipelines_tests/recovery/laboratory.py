@@ -13,13 +13,13 @@ from typing import Any
 
 import dagster as dg
 
-from meva_pipelines.automation import landing_sensors
+from meva_pipelines.automation import landing_sensors, tensile_sensors
 from meva_pipelines.domain.tensile.moments import LABORATORY_ZONE
 from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.sandbox import laboratory_files
 from meva_pipelines.sandbox.laboratory import Laboratory
-from meva_pipelines.sandbox.laboratory_dialects import FORMS, Dialect
+from meva_pipelines.sandbox.laboratory_dialects import Dialect
 from meva_pipelines.sandbox.laboratory_files import MachineFile
 from meva_pipelines_tests.recovery.theatre import Outcome, Running, Scene
 
@@ -27,7 +27,7 @@ FIRST_DAY = date(2026, 11, 2)
 LABORATORY = Laboratory(first_day=FIRST_DAY)
 POINTS = 120
 ROUNDS = 3
-"""Ticks of the sensors after which nothing may wait any more (R1)."""
+"""Runs that the sensors may ask for until nothing waits any more."""
 
 
 def sound(number: int, dialect: Dialect) -> MachineFile:
@@ -92,24 +92,32 @@ def asked(scene: Scene) -> dg.RunRequest | None:
     """What the sensor of the landing zone asks for now."""
     with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance=instance) as context:
         said = landing_sensors.tensile_files_landed(
-            context,
-            landing=Landing(url=scene.landing.as_uri(), settle_s=0),
-            postgres=Postgres(url=scene.url, home=str(scene.folder)),
+            context, landing=Landing(url=scene.landing.as_uri(), settle_s=0), postgres=_postgres(scene)
         )
     return said if isinstance(said, dg.RunRequest) else None
 
 
+def asked_for_evaluation(scene: Scene) -> dg.RunRequest | None:
+    """What the sensor of published tests asks for now."""
+    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance=instance) as context:
+        said = tensile_sensors.tensile_tests_unevaluated(context, postgres=_postgres(scene))
+    return said if isinstance(said, dg.RunRequest) else None
+
+
+def _postgres(scene: Scene) -> Postgres:
+    return Postgres(url=scene.url, home=str(scene.folder))
+
+
+def _started(scene: Scene, job: str, request: dg.RunRequest | None, **arguments: Any) -> Running:
+    assert request is not None, f"no sensor asks for {job}"
+    assert request.partition_key is not None
+    day = date.fromisoformat(request.partition_key)
+    return scene.start(job, day=day, config=request.run_config["ops"], **arguments)
+
+
 def start_intake(scene: Scene, **arguments: Any) -> Running:
     """Start what the sensor asks for."""
-    request = asked(scene)
-    assert request is not None, "nothing waits in the landing zone"
-    assert request.partition_key is not None
-    return scene.start(
-        "tensile_intake",
-        day=date.fromisoformat(request.partition_key),
-        config=request.run_config["ops"],
-        **arguments,
-    )
+    return _started(scene, "tensile_intake", asked(scene), **arguments)
 
 
 def intake(scene: Scene, **arguments: Any) -> Outcome:
@@ -118,12 +126,16 @@ def intake(scene: Scene, **arguments: Any) -> Outcome:
 
 
 def take_everything(scene: Scene) -> list[Outcome]:
-    """Run what the sensors ask for until they ask for nothing."""
-    outcomes = []
-    while asked(scene) is not None:
-        outcomes.append(intake(scene))
-        assert len(outcomes) < ROUNDS, f"files wait for ever: {outcomes[-1].errors}"
-    return outcomes
+    """Run what the sensors ask for until they ask for nothing; as often as `ROUNDS` (R1)."""
+    outcomes: list[Outcome] = []
+    while True:
+        if asked(scene):
+            outcomes.append(intake(scene))
+        elif request := asked_for_evaluation(scene):
+            outcomes.append(_started(scene, "tensile_evaluation", request).end())
+        else:
+            return outcomes
+        assert len(outcomes) <= ROUNDS, f"something waits for ever: {outcomes[-1].errors}"
 
 
 def registers(scene: Scene, **arguments: Any) -> Outcome:
@@ -155,6 +167,3 @@ def expected_tests(files: Sequence[MachineFile]) -> dict[str, Any]:
     """The trials by name of test, those that come later instead of those that came before."""
     return {trial.specimen.name: trial for file in files for trial in file.trials}
 
-
-PLAIN = FORMS[Dialect.UPLOAD_JSON]
-"""A form that writes every number with all its digits."""

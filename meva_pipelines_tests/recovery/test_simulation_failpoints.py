@@ -34,7 +34,8 @@ COMPARISONS = (
        JOIN mgg.forward_simulations AS s ON s.id = c.simulation_id
        JOIN mgg.test_results AS t ON t.id = c.test_result_id ORDER BY 1, 2, 3""",
 )
-SCORES = ("SELECT count(*) FROM mgg.repeat_comparisons", "SELECT count(*) > 0 FROM mgg.model_scorecard")
+REPEATS = ("SELECT count(*) FROM mgg.repeat_comparisons",)
+SCORES = ("SELECT count(*) > 0 FROM mgg.model_scorecard",)
 TAKEN = (
     """SELECT table_name, last_id, rows, quarantined_rows, target_digest, proved_at IS NOT NULL
        FROM mgg.takeovers ORDER BY 1""",
@@ -88,7 +89,7 @@ class Operation:
 
 
 OPERATIONS: Mapping[str, Operation] = {
-    "firings": Operation(simulated, fire, (RESULTS, COMPARISONS, SCORES)),
+    "firings": Operation(simulated, fire, (RESULTS, COMPARISONS, REPEATS, SCORES)),
     "takeover": Operation(nothing, take_over, (TAKEN,), is_one_transaction_each=False),
 }
 

@@ -4,6 +4,7 @@ A name is the path below the root of its source, with slashes. Whatever could le
 mean something else on another system is refused, never mended.
 """
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -11,6 +12,8 @@ from pathlib import PurePosixPath
 from meva_pipelines.domain.failures import Unusable
 
 LONGEST_NAME_BYTES = 4_096
+_ODD = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.{0,2}(?:/|\Z)|^.:", re.DOTALL)
+"""A control character, a backslash; a part that is empty, `.` or `..`; a drive letter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +63,14 @@ def contained(name: str) -> PurePosixPath:
     Raises:
         Unusable: it is empty, absolute, climbs up, has a drive letter, a backslash, a control character or is too long.
     """
-    parts = name.split("/")
-    has_odd_part = any(part in {"", ".", ".."} for part in parts)
-    has_odd_character = any(ord(character) < 32 or character in "\\\x7f" for character in name)
-    is_drive = len(parts[0]) >= 2 and parts[0][1] == ":"
-    is_too_long = len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME_BYTES
-    if not name or has_odd_part or has_odd_character or is_drive or is_too_long:
+    if not is_contained(name):
         raise Unusable("a member of the backup has a name that does not stay below its root", rule="member_name")
-    return PurePosixPath(*parts)
+    return PurePosixPath(name)
+
+
+def is_contained(name: str) -> bool:
+    """Whether `contained` takes a name."""
+    return bool(name) and not _ODD.search(name) and len(name.encode("utf-8", "surrogateescape")) <= LONGEST_NAME_BYTES
 
 
 def is_chosen(path: str, patterns: tuple[str, ...]) -> bool:
