@@ -18,7 +18,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PIP := $(RUN) -m pip -qq --disable-pip-version-check --no-input
 
-.PHONY: help venv demo ui psql metrics migrate stop test check bench conformance lock audit clean
+.PHONY: help venv demo ui psql metrics backup restore migrate stop test check bench conformance lock audit clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,12 @@ psql: $(INSTALLED) ## a SQL prompt on the warehouse; ARGS="-c 'select 1'" is pas
 
 metrics: $(INSTALLED) ## the metrics of the syncs for Prometheus on loopback; ARGS='--port 9464'
 	@exec $(RUN) -m meva_pipelines.local metrics $(ARGS)
+
+backup: $(INSTALLED) ## backups at once; ARGS='--trigger system_shutdown' says why
+	@exec $(RUN) -m meva_pipelines.local backup $(ARGS)
+
+restore: $(INSTALLED) ## a whole server from its backups; ARGS='--into DIR --at MOMENT'
+	@exec $(RUN) -m meva_pipelines.local restore $(ARGS)
 
 migrate: $(INSTALLED) ## the schema of the warehouse and of Dagster's storage, brought up to date
 	@exec $(RUN) -m meva_pipelines.local migrate

@@ -6,7 +6,7 @@ read, decided and written; statements are in `resources/simulation_*`, rules in 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import dagster as dg
 from sqlalchemy import Table
@@ -98,11 +98,6 @@ _DESCRIPTIONS = {
 def day_of(context: dg.AssetExecutionContext) -> date:
     """Return the day of the run: the last one when a range is backfilled in a single run."""
     return date.fromisoformat(context.partition_key_range.end)
-
-
-def received_today(now: datetime) -> str:
-    """Return the partition of what is received at a moment."""
-    return DAYS.get_partition_keys(current_time=now)[-1]
 
 
 def _specs(flow: Flow) -> list[dg.AssetSpec]:

@@ -131,7 +131,7 @@ class _Intake:
         with ledger.watch(self.postgres, attempt):
             desk = self._take(attempt, config)
             received = self._stage(attempt, rows)
-            self._demand_some(desk, received)
+            self._demand_some(desk, received, rows)
             yield self._usable(desk, received)
             yield from self._judged(judge, rows, received)
         for sighting in desk.sightings:
@@ -239,9 +239,11 @@ class _Intake:
             )
         return received
 
-    def _demand_some(self, desk: Desk, received: Received) -> None:
+    def _demand_some(self, desk: Desk, received: Received, rows: StagedRows) -> None:
         if received.results or desk.of(Fate.PUBLISHED_BEFORE, Fate.WAITING, Fate.UNNAMED):
             return
+        with self.postgres.connect(Role.WRITER, work=f"clean {rows.attempt.token}") as connection:
+            rows.drop(connection)
         place = self.landing.place(self.flow.folder)
         told = [f"{s.name}: {s.told}" for s in desk.of(Fate.REFUSED)]
         told += [f"{rejection.bundle.name}: {rejection.error}" for rejection in received.rejections]

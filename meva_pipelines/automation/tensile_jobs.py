@@ -91,10 +91,7 @@ def resolve_conflict(context: dg.OpExecutionContext, config: ResolutionConfig, p
         transaction = Transaction(connection, attempt.token, ledger.now(connection))
         done = tensile_resolution.resolve(transaction, config.conflict_id, config.resolution, by=config.decided_by)
     second = f"; the other content is {done.second_name} now" if done.second_name else ""
-    context.log.info(
-        f"conflict {config.conflict_id} of {done.name}: {config.resolution}{second}. What stands now is evaluated with "
-        f"the partition {attempt.day} of meva/simulation_result"
-    )
+    context.log.info(f"conflict {config.conflict_id} of {done.name}: {config.resolution}{second}")
 
 
 @dg.job(description="Decide a conflict between two contents of a test: keep, replace, keep_both; a dry run by default.")

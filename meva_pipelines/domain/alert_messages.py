@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from meva_pipelines.domain.alerts import SEOUL, Kind, Sync
-from meva_pipelines.domain.digests import Concern, Tally
+from meva_pipelines.domain.digests import LABORATORY, NOTHING_WAITS, Backlog, Concern, Tally
 
 _TITLE_LIMIT = 150
 _BODY_LIMIT = 2_900
@@ -95,18 +95,19 @@ def resolved(kind: Kind, sync: Sync, *, opened_at: datetime, occurrences: int) -
     return Message(Severity.INFO, title, _body(text, f"Ended by: {_attempt(sync)}", page(kind)))
 
 
-def digest(day: date, tallies: Sequence[Tally]) -> Message | None:
+def digest(day: date, tallies: Sequence[Tally], backlog: Backlog = NOTHING_WAITS) -> Message | None:
     """Return the daily digest, or None where there is nothing to warn of."""
-    parts = [
-        f"{tally.subject} from {tally.source}\n"
-        + "\n".join(f"• {_concern(concern, tally)} → {page(concern)}" for concern in tally.concerns)
-        for tally in tallies
-    ]
-    if not parts:
+    waiting = [_warned(concern, _waits(concern, backlog)) for concern in backlog.concerns]
+    sections = {f"{LABORATORY}, waiting for people": waiting} if waiting else {}
+    for tally in tallies:
+        lines = [_warned(concern, _concern(concern, tally)) for concern in tally.concerns]
+        sections[f"{tally.subject} from {tally.source}"] = lines
+    if not sections:
         return None
-    count = sum(len(tally.concerns) for tally in tallies)
+    count = sum(map(len, sections.values()))
     title = f"Daily digest {day}: {count} warning{'' if count == 1 else 's'}"
-    return Message(Severity.WARNING, title, "\n\n".join(parts)[:_BODY_LIMIT])
+    body = "\n\n".join("\n".join((heading, *lines)) for heading, lines in sections.items())
+    return Message(Severity.WARNING, title, body[:_BODY_LIMIT])
 
 
 def payload(number: int, message: Message) -> dict[str, object]:
@@ -134,6 +135,19 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _warned(concern: Concern, said: str) -> str:
+    return f"• {concern}: {said} → {page(concern)}"
+
+
+def _waits(concern: Concern, backlog: Backlog) -> str:
+    said: Mapping[Concern, str] = {
+        Concern.CONFLICTS_OPEN: f"{backlog.open_conflicts:,} conflicts wait for a decision",
+        Concern.TESTS_QUARANTINED: f"{backlog.quarantined_tests:,} tests or files were put into quarantine, "
+        f"{backlog.waiting_tests:,} wait there in all",
+    }
+    return said[concern]
+
+
 def _concern(concern: Concern, tally: Tally) -> str:
     recovered = [f"{tally.repeated_requests:,} requests repeated"] if tally.repeated_requests else []
     recovered += [f"{_counted(tally.recovered)} failed and a later one succeeded"] if tally.recovered else []
@@ -148,7 +162,7 @@ def _concern(concern: Concern, tally: Tally) -> str:
         Concern.ROWS_QUARANTINED: f"{tally.quarantined_rows:,} rows wait in quarantine",
         Concern.SYNC_SLOW: f"{len(tally.slow)} took more than 45 min, the longest {longest}",
     }
-    return f"{concern}: {said[concern]}"
+    return said[concern]
 
 
 def _counted(errors: Mapping[str, int]) -> str:

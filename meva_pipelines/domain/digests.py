@@ -25,11 +25,13 @@ class Concern(StrEnum):
 
     ABSENCES_WITHHELD = "absences_withheld"
     ATTEMPT_FAILED = "attempt_failed"
+    CONFLICTS_OPEN = "conflicts_open"
     ERRORS_RECOVERED = "errors_recovered"
     EXPECTATIONS_UNMET = "expectations_unmet"
     FILES_REFUSED = "files_refused"
     ROWS_QUARANTINED = "rows_quarantined"
     SYNC_SLOW = "sync_slow"
+    TESTS_QUARANTINED = "tests_quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,35 @@ class Tally:
         return tuple(concern for concern, is_there in found.items() if is_there)
 
 
+LABORATORY = "meva.tensile_test"
+"""What waits there is told by `Backlog`: its quarantine holds tests and files, not rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for people at the laboratory: told while it waits, whether anything ran or not.
+
+    `quarantined_tests` (and whole files) came, or were tried again in vain, within the digest's window; `waiting_tests`
+    are all that wait. Old ones alone are no news: a file that nobody can mend would be told for ever.
+    """
+
+    open_conflicts: int
+    quarantined_tests: int
+    waiting_tests: int
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """Return the concerns that have something to tell."""
+        found = {
+            Concern.CONFLICTS_OPEN: self.open_conflicts > 0,
+            Concern.TESTS_QUARANTINED: self.quarantined_tests > 0,
+        }
+        return tuple(concern for concern, is_there in found.items() if is_there)
+
+
+NOTHING_WAITS = Backlog(0, 0, 0)
+
+
 def tally(syncs: Collection[Sync], *, last_success: Mapping[tuple[str, str], int]) -> tuple[Tally, ...]:
     """Return what a digest tells of the attempts that ended in its window; nothing where all went well.
 
@@ -115,7 +146,7 @@ def _tally(group: tuple[str, str], syncs: Collection[Sync], last_success: int) -
         recovered=Counter(sync.error_type for sync in failed if sync.token < last_success),
         unrecovered=Counter(sync.error_type for sync in failed if sync.token > last_success),
         slow=[duration for duration in durations if SLOW < duration <= TOO_SLOW],
-        quarantined_rows=sum(sync.quarantined_rows for sync in published),
+        quarantined_rows=sum(sync.quarantined_rows for sync in published if sync.subject != LABORATORY),
         refused_files=sum(sync.refused_files for sync in published),
         withheld_parts=sum(sync.withheld_parts for sync in published),
         incomplete_parts=sum(sync.incomplete_parts for sync in published),

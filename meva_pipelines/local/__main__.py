@@ -1,5 +1,6 @@
-"""`python -m meva_pipelines.local`: the commands behind `make demo`, `ui`, `psql`, `metrics`, `migrate` and `stop`."""
+"""`python -m meva_pipelines.local`: the commands behind make that need the project itself: the demo, the servers."""
 
+import json
 import os
 import signal
 import socket
@@ -7,13 +8,18 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import datetime
+from pathlib import Path
 from types import FrameType
 
 import click
 
+from meva_pipelines.domain.backup.vocabulary import Trigger
 from meva_pipelines.domain.failures import MevaError
 from meva_pipelines.local import demo as story
 from meva_pipelines.local import environment
+from meva_pipelines.resources import backup_restoring
+from meva_pipelines.resources.backup_restoring import Goal
 from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
 from meva_pipelines.resources.metrics import serving
 from meva_pipelines.resources.postgres import Postgres
@@ -106,6 +112,34 @@ def metrics(port: int) -> None:
     with serving(postgres, port=port) as bound:
         click.echo(f"metrics on http://127.0.0.1:{bound}/metrics (end with Ctrl-C)")
         signal.sigwait(ends)
+
+
+@main.command()
+@click.option(
+    "--trigger", default="manual_request", show_default=True, type=click.Choice([one.value for one in Trigger])
+)
+@click.option("--description", default="", help="The reason, in a person's words.")
+@click.option("--kinds", default="full,wal", show_default=True, help="What is taken, in this order.")
+def backup(trigger: str, description: str, kinds: str) -> None:
+    """Take backups at once; a service manager calls it before a shutdown with --trigger system_shutdown."""
+    prepared = environment.prepare()
+    config = {"kinds": kinds.split(","), "trigger": trigger, "description": description}
+    words = ["backup_now", "--config", json.dumps({"ops": {"take_backup": {"config": config}}})]
+    variables = {**os.environ, **prepared.variables}
+    os.execve(sys.executable, [sys.executable, "-m", "meva_pipelines.local.run", *words], variables)  # noqa: S606
+
+
+@main.command()
+@click.option("--into", required=True, type=click.Path(path_type=Path), help="A new folder for the server's files.")
+@click.option("--at", help="A moment with its offset, 2026-11-19T14:59:59+09:00; the latest without it.")
+@click.option("--target", default="", help="Target to restore from; the first without it.")
+def restore(into: Path, at: str | None, target: str) -> None:
+    """Lay a whole server from its backups into a folder; asks no database, for the day when there is none."""
+    shelf = environment.vault().shelf(target)
+    goal = Goal(at=datetime.fromisoformat(at) if at else None)
+    route = backup_restoring.into_folder(shelf, goal, into.absolute())
+    click.echo(f"{into / 'data'} recovers to {at or route.covers_until.isoformat()} when its server is started,")
+    click.echo("with the settings and passwords that it had; nothing else was touched")
 
 
 @main.command()

@@ -15,7 +15,7 @@ _PROOF = (
     "SELECT is_passed, rto_s, rpo_s, (details ->> 'tables')::int FROM backup.proofs WHERE kind = 'drill'"
     " ORDER BY id DESC LIMIT 1"
 )
-_DIGEST = "SELECT count(*), sum(hash_record_extended(d, 0)) FROM aed.aed_data AS d"
+_DIGEST = "SELECT count(*), sum(hashtextextended(d::text, 0)) FROM aed.aed_data AS d"
 
 
 def tell(demo: Demo, day: date) -> None:

@@ -22,6 +22,7 @@ from psycopg import pq
 from sqlalchemy import URL, make_url
 
 from meva_pipelines.domain.failures import Refused
+from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME, EmbeddedPostgres
 from meva_pipelines.resources.postgres import Postgres, parts_of
 from meva_pipelines.resources.postgres_cluster import write_private
@@ -77,6 +78,16 @@ def prepare() -> Environment:
         capture_output=True,
     )
     return environment
+
+
+def vault() -> Vault:
+    """Return the targets and keys of backups as they are set, without asking for a server."""
+    folder = home()
+    return Vault(
+        url=os.environ.get("MEVA_BACKUP_URL") or (folder / "backups").as_uri(),
+        key=os.environ.get("MEVA_BACKUP_KEY") or _backup_key(folder / "backup-key"),
+        home=str(folder),
+    )
 
 
 def _backup_key(file: Path) -> str:

@@ -93,6 +93,31 @@ def restored(vault: Vault, shelf: Shelf, goal: Goal, *, system_id: str = "") -> 
         yield Restored(place, programs, route, reached, perf_counter() - started)
 
 
+def into_folder(shelf: Shelf, goal: Goal, folder: Path) -> Route:
+    """Lay a server that recovers to a goal when it is started into a new folder, and return what it was made of.
+
+    Its own configuration is kept; nothing but the recovery is added. Who starts it is the caller's business.
+
+    Raises:
+        Refused: the goal cannot be reached, or the folder is there.
+        Unusable: something on the target is not what was written.
+        Unavailable: the target does not answer, or the disk is full.
+    """
+    route = plan(shelf, goal)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise Refused(f"{folder} is there: name a new folder") from None
+    for made in ("data", "wal"):
+        (folder / made).mkdir(mode=0o700)
+    lay(shelf, route, folder, account=Account.caller(), programs=_programs(route))
+    lines = (f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in recovery(goal, route).items())
+    with (folder / "data" / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+        settings.writelines(lines)
+    (folder / "data" / "recovery.signal").touch(mode=0o600)
+    return route
+
+
 def lay(shelf: Shelf, route: Route, folder: Path, *, account: Account, programs: Programs) -> None:
     """Lay a verified cluster into `folder/data` and the log for it into `folder/wal`.
 

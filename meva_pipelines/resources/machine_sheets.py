@@ -127,6 +127,7 @@ def opened(content: bytes, limits: Limits) -> Iterator[Sheet]:
         yield from _old(content, limits)
         return
     carried = spreadsheets.prove_harmless(content, limits)
+    spreadsheets.demand_dense(content, limits)
     for is_carried, what in (
         (carried.has_macros, "macros"),
         (carried.has_external_links, "links to other files"),

@@ -80,7 +80,8 @@ class TextTable:
         """Decide by a part of the table; without any comma in it only the whole table decides."""
         is_whole = len(part) == len(self._bytes())
         if self._marks.separator == ",":
-            numbers = b"\n".join(_QUOTED_COMMA.findall(part))
+            has_quotes = self._text.body.find(b'"', self._start, self._start + len(part)) >= 0
+            numbers = b"\n".join(_QUOTED_COMMA.findall(part)) if has_quotes else b""
             return numerals.decimal_mark(numbers) if numbers or is_whole or not self._was_refused else None
         if not is_whole and b"," not in bytes(part):
             end = len(self._text.body) if self.end is None else self.end

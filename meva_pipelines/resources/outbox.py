@@ -17,7 +17,7 @@ from meva_pipelines.domain.alert_messages import Message, Severity
 from meva_pipelines.domain.alerts import Incident, Kind, Outcome, Standing, Sync
 from meva_pipelines.domain.digests import Window
 from meva_pipelines.domain.failures import Unavailable
-from meva_pipelines.resources import journal, reference
+from meva_pipelines.resources import backlogs, journal, reference
 from meva_pipelines.resources.journal import Event
 
 _SYNC = sql.SQL(
@@ -278,7 +278,7 @@ def _digest(connection: psycopg.Connection, *, now: datetime) -> tuple[Window, M
         [_SYNC_MODES],
     ).fetchall()
     tallies = digests.tally(syncs, last_success={(subject, source): token for subject, source, token in last_success})
-    message = alert_messages.digest(window.day, tallies)
+    message = alert_messages.digest(window.day, tallies, backlogs.laboratory(connection, window))
     return None if message is None else (window, message)
 
 

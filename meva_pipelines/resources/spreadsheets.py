@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from meva_pipelines.domain.failures import Rejected
+from meva_pipelines.domain.failures import Rejected, Unusable
 
 if TYPE_CHECKING:
     from xlrd.book import Book
@@ -128,21 +128,21 @@ def demand_dense(content: bytes, limits: Limits) -> None:
     A reader that keeps the whole rectangle of a sheet would ask for half a terabyte for two cells in opposite corners.
 
     Raises:
-        Rejected: a cell lies beyond the limits, or the rectangle has more than `MOST_CELLS` cells.
+        Unusable: `file_is_within_limits`; a cell lies beyond them, or the rectangle has more than `MOST_CELLS` cells.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for part in archive.infolist():
             if part.filename.endswith(".xml"):
                 rows, columns = _extent(archive.read(part), is_sheet="/worksheets/" in part.filename)
                 if rows > limits.lines or columns > limits.columns or rows * columns > MOST_CELLS:
-                    raise Rejected("the cells of a sheet lie too far apart")
+                    raise Unusable("the cells of a sheet lie too far apart", rule="file_is_within_limits")
 
 
 def _extent(xml: bytes, *, is_sheet: bool) -> tuple[int, int]:
     """Return how many rows and columns the cells of a sheet can span, named or counted."""
     found = [_CELL.fullmatch(place) for place in set(_PLACE.findall(xml))]
     if is_sheet and not all(found):
-        raise Rejected("the cells of a sheet are named as no program names them")
+        raise Unusable("the cells of a sheet are named as no program names them", rule="file_is_within_limits")
     named_rows = max((int(cell[2]) for cell in found if cell), default=0)
     named_columns = max((_column(cell[1]) for cell in found if cell), default=0)
     lines = _ROW_END.split(xml)

@@ -89,6 +89,7 @@ def move(transaction: Transaction, tests: Iterable[Test]) -> int:
     failpoints.reach(Point.TENSILE_AFTER_COPY)
     _restate(transaction, _numbered(plan.restated, numbers))
     _mark(transaction, plan.standing)
+    _renumber_results(transaction, [test.name for test, _ in arranged])
     tensile_disputes.keep_log(
         transaction, [(test, arrangement, numbers.get(test.name, test.test_id)) for test, arrangement in arranged]
     )
@@ -306,6 +307,18 @@ def _mark(transaction: Transaction, steps: Sequence[_Step]) -> None:
             [step.version for step in steps],
             [step.is_disputed for step in steps],
         ],
+    )
+
+
+def _renumber_results(transaction: Transaction, names: Sequence[str]) -> None:
+    """Let results bear the versions that the contents have now: an older content that comes late moves them up."""
+    transaction.connection.execute(
+        "UPDATE meva.simulation_result AS r SET version = c.version"
+        " FROM (SELECT test_id, content_sha256, version FROM meva.tensile_test WHERE name = ANY(%(names)s)"
+        " UNION ALL SELECT test_id, content_sha256, version FROM meva.tensile_test_history"
+        " WHERE name = ANY(%(names)s) AND version IS NOT NULL) AS c"
+        " WHERE (r.test_id, r.content_sha256) = (c.test_id, c.content_sha256) AND r.version <> c.version",
+        {"names": names},
     )
 
 

@@ -81,7 +81,8 @@ def roll_back(transaction: Transaction, target: int) -> Undone:
     and decisions that it carried out are open again.
     """
     connection = transaction.connection
-    names = {name for (name,) in connection.execute(_TOUCHED, {"target": target})}
+    brought = _brought_by(connection, target)
+    names = {name for (name,) in connection.execute(_TOUCHED, {"target": target, "brought": brought})}
     undone = _undone_by(connection, target)
     again = tensile_disputes.make_again(
         transaction, {int(number): what for number, what in undone["taken_back"].items()}
@@ -89,7 +90,7 @@ def roll_back(transaction: Transaction, target: int) -> Undone:
     back = tensile_disputes.take_back(transaction, target)
     seconds = {ruling.second_name for ruling in (*again, *back) if ruling.second_name}
     tests = tensile_contents.of(connection, names | seconds | {ruling.name for ruling in again})
-    withdrawn, reinstated = _exchange(tests.values(), target)
+    withdrawn, reinstated = _exchange(tests.values(), target=target, brought=brought)
     vanished = {}
     for ruling in back:
         if ruling.resolution == Resolution.KEEP_BOTH and ruling.second_name:
@@ -106,6 +107,16 @@ def roll_back(transaction: Transaction, target: int) -> Undone:
     return Undone(withdrawn, reinstated, len(back) + len(again))
 
 
+def _brought_by(connection: psycopg.Connection, target: int) -> int:
+    """Return the run whose contents a run put in: its own, or those that it brought back by undoing their rollback."""
+    row = connection.execute(
+        "SELECT undone.target_token FROM ops.sync_runs AS run JOIN ops.sync_runs AS undone"
+        " ON undone.token = run.target_token WHERE run.token = %s AND undone.target_token IS NOT NULL",
+        [target],
+    ).fetchone()
+    return target if row is None else _brought_by(connection, int(row[0]))
+
+
 def _undone_by(connection: psycopg.Connection, target: int) -> dict[str, dict[str, Any]]:
     """Return the decisions that a rollback took back, by conflict, and the numbers of tests that vanished with them."""
     row = connection.execute("SELECT details FROM ops.sync_runs WHERE token = %s", [target]).fetchone()
@@ -113,11 +124,11 @@ def _undone_by(connection: psycopg.Connection, target: int) -> dict[str, dict[st
     return {name: details.get(name, {}) for name in ("taken_back", "vanished")}
 
 
-def _exchange(tests: Iterable[Test], target: int) -> tuple[int, int]:
-    """Withdraw the contents that a run brought and bring back those that it withdrew. Returns how many of each."""
+def _exchange(tests: Iterable[Test], *, target: int, brought: int) -> tuple[int, int]:
+    """Withdraw the contents that one run brought and bring back those that `target` withdrew. Returns how many of each."""
     withdrawn = reinstated = 0
     for test in tests:
-        gone = [sha256 for sha256, holding in test.holdings.items() if holding.token == target]
+        gone = [sha256 for sha256, holding in test.holdings.items() if holding.token == brought]
         back = [sha256 for sha256, holding in test.withdrawn.items() if holding.moved_token == target]
         for sha256 in gone:
             test.withdrawn[sha256] = test.holdings.pop(sha256)
@@ -133,8 +144,8 @@ def _reinstate(test: Test, holding: Holding) -> None:
 
 
 _TOUCHED = """
-SELECT name FROM meva.tensile_test WHERE token = %(target)s
-UNION SELECT name FROM meva.tensile_test_history WHERE token = %(target)s OR moved_token = %(target)s
+SELECT name FROM meva.tensile_test WHERE token = %(brought)s
+UNION SELECT name FROM meva.tensile_test_history WHERE token = %(brought)s OR moved_token = %(target)s
 UNION SELECT name FROM meva.data_conflict_log WHERE opened_token = %(target)s OR resolved_token = %(target)s
 """
 

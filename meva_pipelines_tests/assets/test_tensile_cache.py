@@ -1,4 +1,4 @@
-"""The caches follow each publication and tell their subscribers; without an address there is no cache and no failure."""
+"""The caches follow each publication and tell their subscribers; without an address there is none, and no failure."""
 
 import json
 from collections.abc import Iterator

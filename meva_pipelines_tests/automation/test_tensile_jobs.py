@@ -83,13 +83,6 @@ def test_a_conflict_that_does_not_wait_is_refused_and_those_that_do_are_named(di
     assert f"conflict 999 waits for no decision. Those that do: {open_one} ({NAME})" in said
 
 
-def test_what_a_decision_put_in_place_is_evaluated_with_the_day_of_the_decision(disputed: Shop) -> None:
-    assert decide(disputed, "REPLACE")
-    ((day,),) = disputed.location.rows("SELECT day FROM ops.sync_runs ORDER BY token DESC LIMIT 1")
-    result = disputed.job("tensile_evaluation", day=day, simulation_result={"again": False})
-    assert metadata(result, "meva", "simulation_result")["new_results"] == 1
-
-
 @pytest.mark.parametrize("resolution", ["KEEP", "REPLACE", "KEEP_BOTH"])
 def test_a_decision_is_taken_back_and_made_again_byte_for_byte(disputed: Shop, resolution: str) -> None:
     before = disputed.digest()

@@ -7,6 +7,7 @@ peak, and the peak of the sum over all its processes where shared pages count on
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,15 @@ def _run(prepared: Environment, sandbox: Sandbox) -> Run:
         "MEVA_EGEN_SERVICE_KEY": sandbox.key,
         "MEVA_EGEN_DIALECT": XML.name,
     }
+    return watched(words, prepared, settings)
+
+
+def watched(words: Sequence[str], prepared: Environment, settings: Mapping[str, str]) -> Run:
+    """Run a program in a prepared environment and watch it and its children until it ends.
+
+    Raises:
+        RuntimeError: it failed; the message ends with its log.
+    """
     log_path = prepared.home / "run.log"
     largest = together = 0.0
     with log_path.open("wb") as log:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from meva_pipelines.domain import alert_messages, alerts, digests
 from meva_pipelines.domain.alert_messages import Message, Severity
 from meva_pipelines.domain.alerts import SEOUL, Incident, Kind, Outcome, Standing, Sync
-from meva_pipelines.domain.digests import Concern
+from meva_pipelines.domain.digests import LABORATORY, Backlog, Concern
 
 DAY = date(2026, 11, 18)
 STARTED = datetime(2026, 11, 19, 4, 0, tzinfo=SEOUL)
@@ -310,6 +310,29 @@ def test_what_was_published_all_the_same_is_warned_of_once_a_day(
     assert said in message.body
     assert message.severity is Severity.WARNING
     assert concerns(a_sync(outcome=Outcome.REJECTED, **figures)) == set()
+
+
+@pytest.mark.parametrize(
+    ("backlog", "concern", "said"),
+    [
+        (Backlog(1, 0, 4), Concern.CONFLICTS_OPEN, "1 conflicts wait for a decision"),
+        (Backlog(0, 2, 5), Concern.TESTS_QUARANTINED, "2 tests or files were put into quarantine, 5 wait there"),
+    ],
+)
+def test_what_waits_at_the_laboratory_is_told_though_nothing_ran(backlog: Backlog, concern: Concern, said: str) -> None:
+    message = alert_messages.digest(DAY, (), backlog)
+    assert message is not None
+    assert message.title.endswith(": 1 warning")
+    assert said in message.body
+    assert alert_messages.page(concern) in message.body
+
+
+def test_old_quarantined_tests_alone_are_no_news() -> None:
+    assert alert_messages.digest(DAY, (), Backlog(0, 0, 7)) is None
+
+
+def test_quarantined_tests_are_not_told_once_more_as_rows() -> None:
+    assert concerns(a_sync(subject=LABORATORY, quarantined_rows=3)) == set()
 
 
 def test_deliveries_are_retried_ever_later_but_never_sooner_than_asked() -> None:

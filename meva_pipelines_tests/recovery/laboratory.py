@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,14 @@ def folder_of(scene: Scene) -> Path:
 
 
 def drop(scene: Scene, files: Iterable[MachineFile], *, days: int = 0) -> None:
-    """Write files as if they had been written in the evening some days after the first."""
+    """Write files as if they had been written in the morning, some days after the first."""
     folder, kept = folder_of(scene), scene.folder / "dropped"
     for number, file in enumerate(files):
         kept.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         written = file.write(kept)
-        evening = datetime.combine(FIRST_DAY + timedelta(days=days), datetime.min.time(), LABORATORY_ZONE)
-        modified = (evening + timedelta(hours=20, minutes=number)).timestamp()
+        morning = datetime.combine(FIRST_DAY + timedelta(days=days), time(9), LABORATORY_ZONE)
+        modified = (morning + timedelta(minutes=number)).timestamp()
         for path in (written.with_name(f"{written.name}.meta.yaml"), written):
             if path.exists():
                 os.utime(path, (modified, modified))

@@ -41,7 +41,7 @@ TABLES: Mapping[str, str] = {
     "quarantine": "SELECT to_jsonb(q) - '{id,first_token,last_token,times_seen,quarantined_at,released_at}'::text[]"
     " || jsonb_build_object('is_released', released_at IS NOT NULL) FROM meva.quarantine AS q",
     "results": f"SELECT to_jsonb(r) - {_NUMBERS}::text[] - 'compare_to_std_pct' || jsonb_build_object('test', t.name)"
-    " FROM meva.simulation_result AS r JOIN meva.tensile_test AS t USING (test_id)",
+    " FROM meva.simulation_result AS r JOIN meva.tensile_test AS t USING (test_id, content_sha256)",
     "comparisons": "SELECT to_jsonb(c) - '{sim_id,compared_at,token}'::text[] || jsonb_build_object('test', t.name,"
     " 'largest', r.compare_to_std_pct) FROM meva.standard_comparison AS c JOIN meva.simulation_result AS r"
     " USING (sim_id) JOIN meva.tensile_test AS t USING (test_id)",

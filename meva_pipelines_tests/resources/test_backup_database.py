@@ -3,7 +3,8 @@
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -88,6 +89,21 @@ def test_a_moment_after_the_log_is_refused_with_how_far_it_reaches(history: Hist
         backup_restoring.plan(history.site.shelf, Goal(at=history.log.covers_until + timedelta(hours=1)))
     with pytest.raises(Refused, match="oldest usable moment"):
         backup_restoring.plan(history.site.shelf, Goal(at=history.full.created_at - timedelta(days=1)))
+
+
+def test_a_whole_server_is_laid_into_a_folder_without_asking_a_database(history: History, tmp_path: Path) -> None:
+    """The day on which there is no database: targets and key are enough."""
+    folder = tmp_path / "server"
+    goal = Goal(at=history.before_accident)
+    route = backup_restoring.into_folder(history.site.shelf, goal, folder)
+    assert route.bases == (history.full, history.first, history.second)
+    settings = (folder / "data" / "postgresql.auto.conf").read_text(encoding="utf-8")
+    assert f"recovery_target_time = '{history.before_accident.astimezone(UTC).isoformat(sep=' ')}'" in settings
+    assert 'restore_command = \'cp "../wal/%f" "%p"\'' in settings
+    assert (folder / "data" / "recovery.signal").exists()
+    assert {path.name for path in (folder / "wal").iterdir()} == {part.name for part in history.log.parts}
+    with pytest.raises(Refused, match="new folder"):
+        backup_restoring.into_folder(history.site.shelf, goal, folder)
 
 
 def test_a_restore_leaves_nothing_behind(history: History) -> None:

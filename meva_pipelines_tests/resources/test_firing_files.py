@@ -12,13 +12,13 @@ from meva_pipelines.domain.failures import Unusable
 from meva_pipelines.resources import firing_files, simulation_files
 from meva_pipelines.sandbox import firing_files as files
 from meva_pipelines.sandbox import workbook
-from meva_pipelines.sandbox.firings import Season
+from meva_pipelines.sandbox.firings import Firing, Season
 from meva_pipelines.sandbox.workbook import Sheet
 
 SEASON = Season(orders=4, repeats=1)
 FIRINGS = [next(SEASON.firings(order)) for order in SEASON.work_orders()]
-HEADER = [("时间", "压力"), ("[ms]", "MPa"), ("注释", "x")]
-ROWS = [(0.0, -0.01), (0.01, 20.0), (0.02, 3.0)]
+HEADER: list[tuple[str, str]] = [("时间", "压力"), ("[ms]", "MPa"), ("注释", "x")]
+ROWS: list[tuple[float, float]] = [(0.0, -0.01), (0.01, 20.0), (0.02, 3.0)]
 
 
 def rule_of(content: bytes) -> str:
@@ -39,7 +39,7 @@ def rewritten(content: bytes, change: Callable[[str, bytes], bytes], **more: byt
 
 
 @pytest.mark.parametrize("firing", FIRINGS, ids=lambda firing: firing.name)
-def test_the_real_shape_is_read_bit_for_bit(firing: files.Firing) -> None:
+def test_the_real_shape_is_read_bit_for_bit(firing: Firing) -> None:
     """4,000 rows: three rows of header and steps of 0.01 ms, or four and steps of 1 ms."""
     sheet = firing_files.read(files.sheet(firing))
     assert sheet.header.rows == (4 if firing.order.step_ms == 1.0 else 3)
@@ -53,8 +53,10 @@ def test_a_workbook_of_another_program_is_read_alike() -> None:
     book = openpyxl.Workbook()
     sheet = book.active
     assert sheet is not None
-    for row in [*HEADER, *ROWS]:
-        sheet.append(row)
+    for titles in HEADER:
+        sheet.append(titles)
+    for values in ROWS:
+        sheet.append(values)
     buffer = io.BytesIO()
     book.save(buffer)
     assert firing_files.read(buffer.getvalue()).pressure_mpa.tolist() == [-0.01, 20.0, 3.0]

@@ -259,6 +259,37 @@ def test_the_digest_reads_warnings_refused_files_and_withheld_regions_from_the_l
     assert "1 files were refused" in body
 
 
+CONFLICT = """
+INSERT INTO meva.data_conflict_log (test_id, name, standing_sha256, standing_revised_at, standing_file, waiting_sha256,
+    waiting_revised_at, waiting_file, waiting_original, differences, status, resolution, opened_at, opened_token)
+VALUES (1, %s, 'a', now(), 'a.csv', 'b', now(), 'b.csv', '', '{}', %s, %s, now(), 1)
+"""
+QUARANTINED = """
+INSERT INTO meva.quarantine (content_id, file_name, specimen, rule, reason, original, first_token, last_token,
+    released_at) VALUES ('c', 'c.csv', %s, %s, '', '', %s, %s, %s)
+"""
+
+
+def test_the_digest_tells_what_waits_at_the_laboratory(attempts: Attempts, postgres: Postgres) -> None:
+    """One conflict is open and one decided; A-1 breaks two rules, A-2 was published after all, A-3 came before."""
+    attempts.execute(CONFLICT, "A-1", "open", None)
+    attempts.execute(CONFLICT, "A-2", "resolved", "keep")
+    new, old = attempts.publish(), attempts.publish()
+    attempts.end_at(new, a_digest_ago())
+    attempts.end_at(old, a_digest_ago() - timedelta(days=30))
+    for specimen, rule, attempt, released_at in (
+        ("A-1", "unit_is_known", new, None),
+        ("A-1", "area_is_given", new, None),
+        ("A-2", "unit_is_known", new, a_digest_ago()),
+        ("A-3", "unit_is_known", old, None),
+    ):
+        attempts.execute(QUARANTINED, specimen, rule, attempt.token, attempt.token, released_at)
+    note_due(postgres)
+    (body,) = [message["body"] for message in attempts.messages() if message["kind"] == "digest"]
+    assert "1 conflicts wait for a decision" in body
+    assert "1 tests or files were put into quarantine, 2 wait there in all" in body
+
+
 def test_a_quiet_day_gets_no_digest(attempts: Attempts, postgres: Postgres) -> None:
     attempts.end_at(attempts.publish(), a_digest_ago())
     assert note_due(postgres).digest is None

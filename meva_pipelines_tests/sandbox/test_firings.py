@@ -5,13 +5,13 @@ import pytest
 from scipy import integrate
 
 from meva_pipelines.sandbox import firing_files
-from meva_pipelines.sandbox.firings import GOOD_MODEL, NOISE_MPA, SCATTER, WORSE_MODEL, Season
+from meva_pipelines.sandbox.firings import GOOD_MODEL, NOISE_MPA, SCATTER, WORSE_MODEL, Order, Season
 
 SEASON = Season(orders=8, repeats=5)
 
 
 @pytest.mark.parametrize("order", list(SEASON.work_orders()), ids=lambda order: order.number)
-def test_a_pulse_peaks_where_it_says_and_has_the_area_that_it_says(order: firing_files.Order) -> None:
+def test_a_pulse_peaks_where_it_says_and_has_the_area_that_it_says(order: Order) -> None:
     pulse = order.pulse
     time_ms = np.linspace(0.0, 60 * pulse.rise_ms, 2_000_001)
     pressure_mpa = pulse.pressure_mpa(time_ms)
