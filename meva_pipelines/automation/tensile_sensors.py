@@ -22,9 +22,7 @@ _UNDER_WAY = [
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for an evaluation of published tests that have none, as long as no run is at it.",
 )
-def tensile_tests_unevaluated(
-    context: dg.SensorEvaluationContext, postgres: Postgres
-) -> dg.RunRequest | dg.SkipReason:
+def tensile_tests_unevaluated(context: dg.SensorEvaluationContext, postgres: Postgres) -> dg.RunRequest | dg.SkipReason:
     """Ask for one run for the oldest day with such tests.
 
     The run key changes with the hour: what could not be evaluated is tried again then.

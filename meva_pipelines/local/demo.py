@@ -1,4 +1,4 @@
-"""The demo: a registry fetched, audited, published, broken on purpose, rolled back; then the laboratory's day.
+"""The demo: a registry fetched, audited, published, broken, rolled back; the laboratory; firings; a backup.
 
 Every step is a real Dagster run on the real instance, so the web interface shows afterwards what happened here.
 """
@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 import click
 import httpx
 
-from meva_pipelines.local import demo_laboratory, environment
+from meva_pipelines.local import demo_backup, demo_firings, demo_laboratory, environment
 from meva_pipelines.local.environment import SANDBOX_PAST_DAYS, SEOUL
 from meva_pipelines.local.telling import Demo, demand, step
 
@@ -41,6 +41,8 @@ def tell(size: int) -> None:
         _rename(demo, yesterday)
         _quarantine(demo, yesterday)
         demo_laboratory.tell(demo)
+        demo_firings.tell(demo)
+        demo_backup.tell(demo, yesterday)
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Look at it with: make ui   ·   query it with: make psql")
 
 

@@ -35,6 +35,10 @@ class Draft:
     description: str = ""
     tags: tuple[str, ...] = ()
 
+    def facts(self) -> dict[str, Any]:
+        """Return what the record of the finished backup takes over, by the names that it has there."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:

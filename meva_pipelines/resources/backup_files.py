@@ -74,13 +74,7 @@ def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) 
         with backup_server.session(postgres.dsn(), work="backup files") as connection:
             now = backup_server.clock(connection)
         backup = Backup(
-            id=draft.id,
-            sequence=draft.sequence,
-            method=draft.method,
-            extent=draft.extent,
-            trigger=draft.trigger,
-            subject=draft.subject,
-            created_at=draft.created_at,
+            **draft.facts(),
             completed_at=now,
             covers_until=draft.created_at,
             parts=(pack.finished(), listed.finished()),
@@ -89,8 +83,6 @@ def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) 
             parent_digest=parent[1].digest if parent else None,
             source_paths=tuple(str(folder) for folder in sources.values()),
             data_types=tuple(sources),
-            description=draft.description,
-            tags=draft.tags,
             figures={
                 "files": len(packing.members),
                 "packed_files": packing.packed_files,

@@ -60,20 +60,12 @@ def _dump(connection: psycopg.Connection, dsn: str, programs: Programs, shelf: S
     with shelf.part(draft.id, FINGERPRINTS) as kept:
         kept.write(backup_fingerprints.written(prints))
     backup = Backup(
-        id=draft.id,
-        sequence=draft.sequence,
-        method=draft.method,
-        extent=draft.extent,
-        trigger=draft.trigger,
-        subject=draft.subject,
-        created_at=draft.created_at,
+        **draft.facts(),
         completed_at=backup_server.clock(connection),
         covers_until=covers_until,
         parts=(dump.finished(), kept.finished()),
         key_id=shelf.keyring.sealing_id,
         data_types=("postgresql",),
-        description=draft.description,
-        tags=draft.tags,
         figures={"tables": len(prints.tables)},
     )
     shelf.finish(backup)

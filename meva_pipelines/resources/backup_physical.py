@@ -110,13 +110,7 @@ def _take(postgres: Postgres, vault: Vault, request: Request, *, parent: tuple[S
             with shelf.part(draft.id, FINGERPRINTS) as sealing:
                 sealing.write(backup_fingerprints.written(prints))
             backup = Backup(
-                id=draft.id,
-                sequence=draft.sequence,
-                method=draft.method,
-                extent=draft.extent,
-                trigger=draft.trigger,
-                subject=draft.subject,
-                created_at=draft.created_at,
+                **draft.facts(),
                 completed_at=backup_server.clock(connection),
                 covers_until=streamed.ended_at,
                 parts=(*streamed.parts, sealing.finished()),
@@ -126,8 +120,6 @@ def _take(postgres: Postgres, vault: Vault, request: Request, *, parent: tuple[S
                 parent_digest=parent[1].digest if parent else None,
                 restore_point=draft.id,
                 data_types=("postgresql",),
-                description=draft.description,
-                tags=draft.tags,
                 figures={
                     "streamed_s": round(streamed.seconds, 3),
                     "fingerprints_s": round(prints.seconds, 3),

@@ -47,21 +47,13 @@ def take(postgres: Postgres, vault: Vault, request: Request) -> Backup:
             stored = _store(shelf, draft, spool)
             server = _server(identity, [path.name for path in stored])
             backup = Backup(
-                id=draft.id,
-                sequence=draft.sequence,
-                method=draft.method,
-                extent=draft.extent,
-                trigger=draft.trigger,
-                subject=draft.subject,
-                created_at=draft.created_at,
+                **draft.facts(),
                 completed_at=backup_server.clock(connection),
                 covers_until=switched.covers_until,
                 parts=tuple(stored.values()),
                 key_id=shelf.keyring.sealing_id,
                 server=server,
                 data_types=("write-ahead log",),
-                description=draft.description,
-                tags=draft.tags,
                 figures={"segments": len(stored)},
             )
             shelf.finish(backup)

@@ -1,7 +1,12 @@
 """What people decide of the laboratory's tests: conflicts, rollbacks, replays. Dry runs write nothing."""
 
+import dagster as dg
 import pytest
 
+from meva_pipelines import definitions
+from meva_pipelines.assets import tensile
+from meva_pipelines.automation import tensile_jobs
+from meva_pipelines.quality.tensile_suites import TENSILE_SUITES
 from meva_pipelines_tests.fixtures.laboratory import (
     ALUMINIUM,
     LABORATORY,
@@ -16,6 +21,18 @@ from meva_pipelines_tests.fixtures.laboratory import (
 
 NAME = sound(STEEL_4140).stem
 AREAS = "SELECT name, area_mm2, version, is_disputed FROM meva.tensile_test ORDER BY name"
+
+
+@pytest.mark.parametrize(
+    "selection", [tensile_jobs.tensile_intake.selection, tensile_jobs.tensile_replay_quarantine.selection]
+)
+def test_nothing_is_published_without_its_gates(selection: dg.AssetSelection) -> None:
+    graph = definitions.defs().resolve_asset_graph()
+    taken = selection.resolve_checks(graph)
+    gates = {dg.AssetCheckKey(tensile.UPLOADS, suite.name) for suite in TENSILE_SUITES}
+    assert gates <= taken
+    assert all(graph.get(key).blocking for key in gates)
+    assert taken == {key for key in graph.asset_check_keys if key.asset_key in selection.resolve(graph)}
 
 
 @pytest.fixture

@@ -9,13 +9,30 @@ from time import perf_counter
 
 import click
 
-from meva_pipelines_tests.bench import audit, backup, dataset, firings, peers, phase, pressure, report, run, wire, world
+from meva_pipelines_tests.bench import (
+    audit,
+    backup,
+    dataset,
+    evaluation,
+    firings,
+    peers,
+    phase,
+    pressure,
+    report,
+    run,
+    tensile,
+    tensile_history,
+    tensile_memory,
+    wire,
+    world,
+)
 from meva_pipelines_tests.bench.report import Figure
 from meva_pipelines_tests.bench.world import World
 
 ROWS = 81_464
 LARGER = 10
-PARTS = ("publish", "audit", "http", "traffic", "run", "pressure", "firings", "backup")
+LABORATORY = ("tensile", "history", "memory", "evaluation")
+PARTS = ("publish", "audit", "http", "traffic", "run", "pressure", "firings", "backup", *LABORATORY)
 
 
 @dataclass(slots=True)
@@ -81,6 +98,21 @@ class Bench:
             with _said(f"{firings.FIRINGS} firings published"):
                 self.found += firings.figures(self.world, rounds=self.rounds)
 
+    def laboratory(self, *, is_large: bool) -> None:
+        """Machine files to published points, what is done with a history of them, and evaluations."""
+        if "tensile" in self.parts:
+            with _said(f"{tensile.FILES:,} machine files"):
+                self.found += tensile.figures(self.world, rounds=self.rounds)
+        if "history" in self.parts:
+            with _said(f"a history of {tensile.FILES:,} machine files"):
+                self.found += tensile_history.figures(self.world, rounds=self.rounds)
+        if "memory" in self.parts:
+            with _said("memory of a run that takes machine files"):
+                self.found += tensile_memory.figures(self.world, is_large=is_large)
+        if "evaluation" in self.parts:
+            with _said(f"{evaluation.TESTS:,} tests evaluated"):
+                self.found += evaluation.figures(rounds=self.rounds)
+
     def backups(self) -> None:
         """Backups of the server and of folders, and the way back."""
         if "backup" in self.parts:
@@ -102,7 +134,7 @@ class Bench:
 @click.option("--rows", default=ROWS, show_default=True, type=click.IntRange(1_000, ROWS), help="Devices.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
 @click.option("--only", default=",".join(PARTS), show_default=True, help="Parts, separated by commas; or none.")
-@click.option("--large", is_flag=True, help=f"Publish phase and memory at {LARGER} times the rows as well.")
+@click.option("--large", is_flag=True, help=f"Publish phase and memory at {LARGER} times the rows or files as well.")
 @click.option("--peers", "has_peers", is_flag=True, help="dlt and sling as well, installed for this run only.")
 def main(rows: int, rounds: int, only: str, *, large: bool, has_peers: bool) -> None:
     """Measure ours beside floors and peers. The goals are meant for 81,464 rows on two quiet cores."""
@@ -119,6 +151,7 @@ def main(rows: int, rounds: int, only: str, *, large: bool, has_peers: bool) -> 
         bench.backups()
         bench.curves()
         bench.firings()
+        bench.laboratory(is_large=large)
         if has_peers:
             bench.compare()
     print(f"\n{report.table(bench.found)}")

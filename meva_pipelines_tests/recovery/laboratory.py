@@ -166,4 +166,3 @@ def published(scene: Scene) -> list[int]:
 def expected_tests(files: Sequence[MachineFile]) -> dict[str, Any]:
     """The trials by name of test, those that come later instead of those that came before."""
     return {trial.specimen.name: trial for file in files for trial in file.trials}
-

@@ -1,6 +1,6 @@
 """Who plays which failpoint: every registered one belongs to the suite of one subject.
 
-A subject's suite is `test_<subject>_failpoints`; that of the registry bears no name in front.
+Each suite lists them as `POINTS` and proves that it reaches them all.
 """
 
 from collections.abc import Mapping

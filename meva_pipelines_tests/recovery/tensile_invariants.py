@@ -23,9 +23,7 @@ CHANNELS = ("elapsed_s", "load_n", "displacement_mm", "crosshead_mm", "strain")
 
 _NUMBERS = "'{test_id,content_id,token,received_at,moved_at,moved_token,material_id,machine_id,sim_id,created_at}'"
 _NAMED = "jsonb_build_object('material', m.name, 'machine', k.name, 'points', {})"
-_JOINS = (
-    "LEFT JOIN meva.material AS m USING (material_id) LEFT JOIN meva.testing_machine AS k USING (machine_id)"
-)
+_JOINS = "LEFT JOIN meva.material AS m USING (material_id) LEFT JOIN meva.testing_machine AS k USING (machine_id)"
 _CURVE = "(SELECT md5(string_agg((to_jsonb(d) - '{{{key}}}'::text[])::text, '' ORDER BY point)) FROM {table} AS d"
 _CURVE += " WHERE d.{key} = t.{key})"
 
@@ -36,8 +34,8 @@ TABLES: Mapping[str, str] = {
     "history": f"SELECT to_jsonb(t) - {_NUMBERS}::text[] || "
     + _NAMED.format(_CURVE.format(table="meva.tensile_data_history", key="content_id"))
     + f" FROM meva.tensile_test_history AS t {_JOINS}",
-    "conflicts": "SELECT to_jsonb(c) - '{conflict_id,test_id,opened_at,opened_token,resolved_at,resolved_token}'::text[]"
-    " FROM meva.data_conflict_log AS c",
+    "conflicts": "SELECT to_jsonb(c) - '{conflict_id,test_id,opened_at,opened_token}'::text[]"
+    " - '{resolved_at,resolved_token}'::text[] FROM meva.data_conflict_log AS c",
     "quarantine": "SELECT to_jsonb(q) - '{id,first_token,last_token,times_seen,quarantined_at,released_at}'::text[]"
     " || jsonb_build_object('is_released', released_at IS NOT NULL) FROM meva.quarantine AS q",
     "results": f"SELECT to_jsonb(r) - {_NUMBERS}::text[] - 'compare_to_std_pct' || jsonb_build_object('test', t.name)"
@@ -52,7 +50,7 @@ TABLES: Mapping[str, str] = {
 }
 """What is published, remembered and quarantined, row by row, without numbers and times that differ between runs."""
 
-TOGETHER = (("tests", "history", "conflicts"), ("results",), ("comparisons",), ("standards", "calibrations"))
+TOGETHER = (("tests", "history", "conflicts"), ("comparisons",), ("standards", "calibrations"))
 """Tables that change in one transaction."""
 
 
@@ -80,8 +78,14 @@ def image(url: str) -> str:
 
 
 def mixed(seen: Content, before: Content, after: Content) -> list[str]:
-    """Say which tables hold neither the version before nor the version after, all that belong together."""
+    """Say which tables hold neither the version before nor the version after, all that belong together.
+
+    Results come after their tests: until then those of contents that stand no more are missing.
+    """
     found = []
+    results = [each.tables["results"] for each in (seen, before, after)]
+    if not results[0] <= results[1] and results[0] != results[2]:
+        found.append("results are a mix")
     for names in TOGETHER:
         parts = [Content({name: each.tables[name] for name in names}) for each in (seen, before, after)]
         if parts[0].differences(parts[1]) and parts[0].differences(parts[2]):

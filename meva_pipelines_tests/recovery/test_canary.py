@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from sqlalchemy import make_url
 import meva_pipelines
 from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres
 from meva_pipelines.resources.embedded_postgres import Settings as ServerSettings
+from meva_pipelines.sandbox import laboratory_files
+from meva_pipelines.sandbox.laboratory_dialects import Dialect
+from meva_pipelines.sandbox.laboratory_files import MachineFile
 from meva_pipelines.schema import migrate
-from meva_pipelines_tests.recovery import theatre
+from meva_pipelines_tests.recovery import laboratory, theatre
 from meva_pipelines_tests.recovery.conftest import SERVICE_KEY
 from meva_pipelines_tests.recovery.forks import Nursery
 from meva_pipelines_tests.recovery.registries import FIRST_DAY, BetrayedRegistry
@@ -31,7 +34,8 @@ from meva_pipelines_tests.recovery.theatre import Outcome, Scene, Theatre
 
 WEBHOOK_TOKEN = "T0K3Nwebhook42canary"
 WRONG_PASSWORD = "wr0ngPassw0rd99canary"
-MAY_HOLD_NAMES = {"aed_data", "aed_history"}
+OPERATOR, REMARK = "윤카나리아", "카나리아 비고: 010-5533-9182"
+MAY_HOLD_NAMES = {"aed_data", "aed_history", "tensile_test", "tensile_test_history"}
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range(10)]
 
 
@@ -95,6 +99,7 @@ def evidence(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 outcomes = play(scene, str(home))
             secrets = [SERVICE_KEY, running.password, WEBHOOK_TOKEN, WRONG_PASSWORD]
             people = [BetrayedRegistry.manager, BetrayedRegistry.telephone, BetrayedRegistry.telephone.replace("-", "")]
+            people += [OPERATOR, REMARK]
             canaries = tuple(
                 dict.fromkeys([*secrets, *people, *(quote(canary, safe="") for canary in [*secrets, *people])])
             )
@@ -133,11 +138,48 @@ def play(scene: Scene, home: str) -> dict[str, Outcome]:
     scene.overrides["MEVA_DATABASE_URL"] = wrong.render_as_string(hide_password=False)
     day(8, "wrong password")
     scene.overrides["MEVA_DATABASE_URL"] = right
+    found |= laboratory_days(scene, home)
     scene.registry.break_by({"fault": "status", "operation": "webhook", "times": 1, "parameters": {"status": 500}})
     found["webhook away"] = scene.run("deliver_alerts", dagster_home=home)
     scene.overrides["MEVA_ALERT_WEBHOOK_URL"] = f"http://127.0.0.1:9/hook?token={WEBHOOK_TOKEN}"
     found["webhook gone"] = scene.run("deliver_alerts", dagster_home=home)
     return found
+
+
+def laboratory_days(scene: Scene, home: str) -> dict[str, Outcome]:
+    """Four intakes of files that name a person as operator, in the remarks, and where a number ought to stand."""
+    found = {}
+
+    def intake(name: str, *files: MachineFile, days: int, **arguments: Any) -> None:
+        laboratory.drop(scene, map(naming_people, files), days=days)
+        found[name] = laboratory.intake(scene, dagster_home=home, **arguments)
+
+    intake("tests", laboratory.sound(0, Dialect.UPLOAD_JSON), laboratory.sound(1, Dialect.UPLOAD_CSV), days=0)
+    intake("a conflict", laboratory_files.conflicting(laboratory.sound(0, Dialect.UPLOAD_JSON)), days=1)
+    laboratory.folder_of(scene).joinpath("names.csv").write_text(
+        f"time (s),force (kN),displacement (mm)\n0,{OPERATOR},0\n{REMARK},1,1\n2,2,{OPERATOR}\n", encoding="utf-8"
+    )
+    found["a name for a number"] = laboratory.intake(scene, dagster_home=home)
+    scene.change(
+        f"ALTER TABLE meva.tensile_test ADD CONSTRAINT nobody CHECK (coalesce(operator, '') <> '{OPERATOR}') NOT VALID"
+    )
+    intake("the database quotes a test", laboratory.sound(2, Dialect.UPLOAD_JSON), days=2)
+    scene.change("ALTER TABLE meva.tensile_test DROP CONSTRAINT nobody")
+    intake(
+        "an error among tests",
+        laboratory.sound(3, Dialect.UPLOAD_JSON),
+        days=3,
+        failpoints="tensile.publish.after_copy:raise",
+    )
+    return found
+
+
+def naming_people(file: MachineFile) -> MachineFile:
+    """The same file, made by a person."""
+    trials = tuple(
+        replace(trial, specimen=replace(trial.specimen, operator=OPERATOR, remarks=REMARK)) for trial in file.trials
+    )
+    return replace(file, trials=trials)
 
 
 def hits(text: str, canaries: tuple[str, ...]) -> list[str]:
@@ -163,9 +205,10 @@ def rows_of(url: str, *, without: AbstractSet[str] = frozenset()) -> Iterator[tu
 def test_the_days_ended_as_they_should(evidence: Evidence) -> None:
     """Otherwise the silence below would prove nothing."""
     good = {name for name, outcome in evidence.outcomes.items() if outcome.is_success}
-    assert good == {"good", "some bad rows"}
+    assert good == {"good", "some bad rows", "tests", "a conflict"}
     names = evidence.scene.rows("SELECT count(*) FROM aed.aed_data WHERE manager = %s", BetrayedRegistry.manager)
     assert names[0][0] > 0
+    assert evidence.scene.rows("SELECT count(*) FROM meva.tensile_test WHERE operator = %s", OPERATOR) == [(2,)]
     waiting = evidence.scene.rows("SELECT payload::text FROM aed.quarantine")
     assert any(BetrayedRegistry.telephone in payload for (payload,) in waiting)
     events = [row for table, row in rows_of(evidence.dagster_url) if table == "public.event_logs"]

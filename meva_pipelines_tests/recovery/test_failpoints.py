@@ -16,15 +16,14 @@ import pytest
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.sandbox import exports
 from meva_pipelines.sandbox.exports import Form
-from meva_pipelines_tests.recovery import invariants, registries
+from meva_pipelines_tests.recovery import invariants, points, registries
 from meva_pipelines_tests.recovery.invariants import Content
 from meva_pipelines_tests.recovery.registries import FIRST_DAY
 from meva_pipelines_tests.recovery.theatre import Base, Outcome, Scene, Theatre
 
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 EIGHTH_DAY = FIRST_DAY + timedelta(days=8)
-POINTS = [point for point in Point if not point.value.startswith(("backup.", "mgg."))]
-"""Those of backups are played in `test_backup_failpoints`, those of firings in `test_simulation_failpoints`."""
+POINTS = points.played_by("test_failpoints")
 
 
 # ---- beginnings

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -64,9 +65,7 @@ def both(stage: Theatre) -> Content:
 
 
 @pytest.mark.parametrize("point", [Point.TENSILE_ENTERED, Point.TENSILE_PROFILE_COPIED, Point.AUDIT_AFTER_VERDICT])
-def test_the_newer_of_two_intakes_wins_and_takes_the_files_of_both(
-    stage: Theatre, both: Content, point: Point
-) -> None:
+def test_the_newer_of_two_intakes_wins_and_takes_the_files_of_both(stage: Theatre, both: Content, point: Point) -> None:
     with stage.scene() as scene:
         laboratory.drop(scene, FIRST)
         older = held(scene, point)
@@ -181,7 +180,7 @@ def test_whatever_the_order_and_the_batches_the_same_stands_in_the_end(
     files = [*draw.sample(VERSIONS, len(VERSIONS)), draw.choice(VERSIONS)]
     cuts = [0, *sorted(draw.sample(range(1, len(files)), draw.randint(1, 2))), len(files)]
     with stage.scene() as scene:
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             deliver(scene, files[start:end])
             laboratory.take_everything(scene)
             assert tensile_invariants.breaches(scene.url, scene.folder) == []

@@ -202,7 +202,9 @@ def played(plays: Mapping[str, Play], point: Point) -> list[str]:
 
 
 @pytest.mark.parametrize("point", [*POINTS, *SHARED])
-def test_a_run_killed_anywhere_is_healed_by_the_sensors(stage: Theatre, plays: Mapping[str, Play], point: Point) -> None:
+def test_a_run_killed_anywhere_is_healed_by_the_sensors(
+    stage: Theatre, plays: Mapping[str, Play], point: Point
+) -> None:
     """At the first visit and at the last, in the first operation that reaches the point."""
     play = plays[played(plays, point)[0]]
     for visit in {1, play.visits[point]}:

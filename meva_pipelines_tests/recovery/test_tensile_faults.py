@@ -1,4 +1,4 @@
-"""What can happen to files of the laboratory between the machine and publication: killed runs, full disks, swapped bytes.
+"""What happens to files of the laboratory on their way to publication: killed runs, full disks, swapped bytes.
 
 Nothing is lost and nothing is half there; what waits is taken up by the sensors.
 """
@@ -72,9 +72,7 @@ def test_three_files_of_an_intake_that_was_killed_are_taken_up_again(
 
 
 @pytest.mark.parametrize(("limit", "key"), [(2_000, "raw/tensile/"), (8_000, "tensile/staged/")])
-def test_a_full_disk_is_named_and_leaves_no_partial_file(
-    stage: Theatre, three: Content, limit: int, key: str
-) -> None:
+def test_a_full_disk_is_named_and_leaves_no_partial_file(stage: Theatre, three: Content, limit: int, key: str) -> None:
     """The kernel refuses to let any file of the run grow: the originals, or the points that are staged from them."""
     with stage.scene() as scene:
         laboratory.drop(scene, THREE)

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from meva_pipelines.domain.pressure import rise
 from meva_pipelines.domain.pressure.trace import Trace
@@ -75,6 +74,8 @@ def max_rate(trace: Trace, rise_time_ms: float) -> float | str:
     a curve that is a parabola within the window. A record with uneven steps is interpolated to its median step. Five
     points that cover more than half of the rise would only tell its mean rate.
     """
+    from scipy.signal import savgol_filter  # noqa: PLC0415 - costs 50 MB: only for those who look for a rate
+
     top = rise.peak(trace)
     steps = min(round((top.time_ms - float(trace.time_ms[0])) / trace.step_ms), _MOST_STEPS)
     least = _LEAST_WINDOW - 1

@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from meva_pipelines.domain.pressure.comparison import Metric
 
@@ -276,7 +276,7 @@ def _in_scatter(change: float | None, spread: Scatter | None) -> float | None:
 
 def _critical(spread: Scatter, ours: int, theirs: int, *, judgements: int) -> float:
     """The smallest difference of two mean losses that is more than scatter."""
-    quantile = float(stats.t.isf((1 - CONFIDENCE_LEVEL) / judgements, spread.freedom))
+    quantile = -float(special.stdtrit(spread.freedom, (1 - CONFIDENCE_LEVEL) / judgements))
     return quantile * spread.deviation * math.sqrt(1 / ours + 1 / theirs)
 
 
