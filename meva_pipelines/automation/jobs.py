@@ -90,9 +90,7 @@ def _undo(postgres: Postgres, target: ledger.Attempt, run_id: str) -> Undone:
             target_token=target.token,
         )
     with ledger.watch(postgres, attempt), publishing.locked(postgres, attempt) as connection:
-        if target.token not in ledger.undoable_runs(
-            connection, subject=target.subject, source=target.source
-        ):
+        if target.token not in ledger.undoable_runs(connection, subject=target.subject, source=target.source):
             raise Refused(f"sync {target.token} can no longer be rolled back: another run published meanwhile")
         return registry_rollback.roll_back(
             connection,

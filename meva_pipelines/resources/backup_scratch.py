@@ -9,6 +9,7 @@ the backup. A scratch server whose process died without a word is ended by the n
 """
 
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -28,6 +29,7 @@ from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.postgres_binaries import Account
 
 PREFIX = "scratch-"
+LARGE_TEMPORARY = Path("/var/tmp")  # noqa: S108 - a folder with a name of its own in it, checked to be root's
 START_TIMEOUT_S = 3_600.0
 _STOP_TIMEOUT_S = 60.0
 _PORT = "5432"
@@ -144,9 +146,9 @@ class Scratch:
 @contextmanager
 def scratch(vault: Vault, programs: Programs) -> Iterator[Scratch]:
     """Lend a scratch place; its server is ended and everything of it removed afterwards, whatever happens."""
-    root, account = _root(vault)
-    sweep(root, account, programs.bindir)
-    folder = root / f"{PREFIX}{secrets.token_hex(8)}"
+    base, account = root(vault)
+    sweep(base, account, programs.bindir)
+    folder = base / f"{PREFIX}{secrets.token_hex(8)}"
     folder.mkdir(mode=0o700)
     account.take(folder)
     with _locked(folder / "lock"), tempfile.TemporaryDirectory(prefix="meva-") as sockets:
@@ -161,12 +163,15 @@ def scratch(vault: Vault, programs: Programs) -> Iterator[Scratch]:
         finally:
             place.stop(programs.bindir)
             shutil.rmtree(folder, ignore_errors=True)
+            if base.parent == LARGE_TEMPORARY:
+                with suppress(OSError):  # somebody else restores there
+                    base.rmdir()
 
 
-def sweep(root: Path, account: Account, bindir: Path) -> int:
+def sweep(base: Path, account: Account, bindir: Path) -> int:
     """End and remove scratch servers whose process died. Returns how many."""
     swept = 0
-    for folder in root.glob(f"{PREFIX}*"):
+    for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError, MevaError), _locked(folder / "lock"):
             Scratch(folder, folder, account).stop(bindir)
             shutil.rmtree(folder, ignore_errors=True)
@@ -174,20 +179,21 @@ def sweep(root: Path, account: Account, bindir: Path) -> int:
     return swept
 
 
-def _root(vault: Vault) -> tuple[Path, Account]:
+def root(vault: Vault) -> tuple[Path, Account]:
     """Return where copies are restored, and the account of their servers.
 
     Root lets an unprivileged account run them, which has to reach the folder: where the state folder is closed to
     it, the system's folder for large temporary files is taken.
     """
-    root = vault.folder("restore")
+    base = vault.folder("restore")
     if os.geteuid() != 0:
-        return root, Account.caller()
-    root.chmod(0o711)
-    account = Account.unprivileged(owner_of=root / "nobody")
-    if account.reaches(root):
-        return root, account
-    elsewhere = Path(tempfile.gettempdir()).with_name("var") / "tmp" / "meva-restore"
+        return base, Account.caller()
+    base.chmod(0o711)
+    account = Account.unprivileged(owner_of=base / "nobody")
+    if account.reaches(base):
+        return base, account
+    mark = hashlib.sha256(os.fsencode(base)).hexdigest()[:16]
+    elsewhere = LARGE_TEMPORARY / f"meva-restore-{mark}"
     elsewhere.mkdir(mode=0o711, exist_ok=True)
     if elsewhere.is_symlink() or elsewhere.stat().st_uid != 0:
         raise Unavailable(f"{elsewhere} should belong to root and does not; remove it")

@@ -128,7 +128,8 @@ def worst(connection: psycopg.Connection, *, limit: int) -> list[dict[str, Any]]
     """Return the published comparisons for people: failed ones first, the largest difference before the others."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            "SELECT t.name AS test, c.property, c.outcome, round(c.measured::numeric, 3)::float8 AS measured, c.standard,"
+            "SELECT t.name AS test, c.property, c.outcome, c.standard,"
+            " round(c.measured::numeric, 3)::float8 AS measured,"
             " round(c.difference_pct::numeric, 2)::float8 AS difference_pct, c.reason"
             " FROM meva.standard_comparison AS c JOIN meva.simulation_result USING (sim_id)"
             " JOIN meva.tensile_test AS t USING (test_id)"

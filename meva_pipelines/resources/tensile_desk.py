@@ -5,7 +5,7 @@ name that was taken: stating what a quarantined file lacks is enough to have it 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,14 +83,9 @@ def sort(
     sightings = _resumed(connection, attempt, store)
     kept = {sighting.upload.content_id for sighting in sightings if sighting.upload}
     for seen in _kept(connection, landing, store, files(names)):
-        identity = seen.upload.content_id if seen.upload else None
-        if seen.fate is Fate.TAKEN and identity in kept:
-            told = "the same content as another of this run"
-            seen = Sighting(seen.name, Fate.TWICE, seen.arrivals, seen.upload, told)
-        elif seen.fate is Fate.TAKEN and identity is not None:
-            seen = _unless_published(connection, attempt, seen, identity)
-            kept.add(identity)
-        sightings.append(seen)
+        sightings.append(_unless_done(connection, attempt, seen, kept))
+        if seen.fate is Fate.TAKEN and seen.upload:
+            kept.add(seen.upload.content_id)
     return sightings
 
 
@@ -167,7 +162,14 @@ def _taken_before(connection: psycopg.Connection, store: ObjectStore, name: str)
     return None if row is None else store.get(f"{row[0]}/file")
 
 
-def _unless_published(connection: psycopg.Connection, attempt: Attempt, seen: Sighting, identity: str) -> Sighting:
+def _unless_done(connection: psycopg.Connection, attempt: Attempt, seen: Sighting, kept: Container[str]) -> Sighting:
+    """Return the sighting of a file that is taken, unless this run or one before had its content already."""
+    if seen.fate is not Fate.TAKEN or seen.upload is None:
+        return seen
+    identity = seen.upload.content_id
+    if identity in kept:
+        told = "the same content as another of this run"
+        return Sighting(seen.name, Fate.TWICE, seen.arrivals, seen.upload, told)
     done = landing_ledger.finished(
         connection, [identity], files=FILES, subject=attempt.subject, source=attempt.source
     ).get(identity)

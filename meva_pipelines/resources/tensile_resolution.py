@@ -125,7 +125,7 @@ def _undone_by(connection: psycopg.Connection, target: int) -> dict[str, dict[st
 
 
 def _exchange(tests: Iterable[Test], *, target: int, brought: int) -> tuple[int, int]:
-    """Withdraw the contents that one run brought and bring back those that `target` withdrew. Returns how many of each."""
+    """Withdraw what one run brought and bring back what `target` withdrew. Returns how many contents of each."""
     withdrawn = reinstated = 0
     for test in tests:
         gone = [sha256 for sha256, holding in test.holdings.items() if holding.token == brought]

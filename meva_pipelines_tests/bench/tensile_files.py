@@ -1,4 +1,4 @@
-"""The files that are taken: the made-up laboratory's, every dialect in turn, and the same tables as Arrow can parse them.
+"""The files that are taken: the made-up laboratory's, every dialect in turn, and their tables as Arrow parses them.
 
 Arrow parses delimited text only. Of a workbook or a JSON upload the floor gets its table as CSV, which says less for us
 than any reader of workbooks would.
@@ -111,13 +111,11 @@ def _written(folder: Path, files: Iterator[MachineFile]) -> Files:
 
 def _codec(encoding: str) -> str:
     """The name of an encoding for Python, from the words in which it is shown."""
-    return encoding.split()[0].rstrip(",").lower()
+    return encoding.split(maxsplit=1)[0].rstrip(",").lower()
 
 
 def _first_row(lines: Sequence[str]) -> int:
     """The number of lines before the numbers begin."""
     return next(
-        number
-        for number in range(len(lines))
-        if all(_ROW.match(line) for line in lines[number : number + _CERTAIN])
+        number for number in range(len(lines)) if all(_ROW.match(line) for line in lines[number : number + _CERTAIN])
     )

@@ -68,7 +68,7 @@ def _tick(world: World, rounds: int) -> Figure:
             with dg.build_sensor_context(instance=instance) as context:
                 answer = tensile_files_landed(context, landing=landing, postgres=warehouse.postgres)
             if not isinstance(answer, dg.RunRequest):
-                raise RuntimeError(f"the sensor asked for {answer}, so its time says nothing")
+                raise TypeError(f"the sensor asked for {answer}, so its time says nothing")
             asked.append(len(answer.run_config["ops"]["tensile__uploads"]["config"]["files"]))
 
         asked: list[int] = []

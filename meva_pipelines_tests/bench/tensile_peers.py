@@ -95,7 +95,9 @@ def _without_rules(warehouse: Warehouse) -> None:
         for (name,) in connection.execute(
             "SELECT conname FROM pg_constraint WHERE conrelid = 'floor.tensile_data'::regclass AND contype = 'c'"
         ).fetchall():
-            connection.execute(sql.SQL("ALTER TABLE floor.tensile_data DROP CONSTRAINT {}").format(sql.Identifier(name)))
+            connection.execute(
+                sql.SQL("ALTER TABLE floor.tensile_data DROP CONSTRAINT {}").format(sql.Identifier(name))
+            )
 
 
 def _frame(plain: Plain, number: int) -> pd.DataFrame:
@@ -111,7 +113,8 @@ def _frame(plain: Plain, number: int) -> pd.DataFrame:
         on_bad_lines="skip",
     )
     channels = read.iloc[:, : len(CHANNELS)].set_axis(CHANNELS[: min(read.shape[1], len(CHANNELS))], axis=1)
-    return channels.apply(pd.to_numeric, errors="coerce").assign(
+    frame: pd.DataFrame = channels.apply(pd.to_numeric, errors="coerce")
+    return frame.assign(
         load_n=lambda frame: frame["load_n"].fillna(0.0),
         displacement_mm=lambda frame: frame["displacement_mm"].fillna(0.0) if "displacement_mm" in frame else 0.0,
         test_id=number,
@@ -124,15 +127,17 @@ def ways_in(warehouse: Warehouse, *, tests: int, points: int) -> dict[str, Calla
     """The ways to bring the same rows into `meva.tensile_data`: binary COPY, prepared rows in bulk, and one by one."""
     series = np.linspace(0.0, 1.0, points)
     curves = [
-        Rows(key, _START, {name: series * scale for name, scale in zip(CHANNELS, (60.0, 5e4, 8.0, 9.0, 0.2), strict=True)})
+        Rows(
+            key,
+            _START,
+            {name: series * scale for name, scale in zip(CHANNELS, (60.0, 5e4, 8.0, 9.0, 0.2), strict=True)},
+        )
         for key in range(1, tests + 1)
     ]
     values = [row for rows in curves for row in _values(rows)]
     return {
         "COPY": lambda: {"COPY": _loaded(warehouse, lambda cursor: _copied(cursor, curves))},
-        "executemany": lambda: {
-            "executemany": _loaded(warehouse, lambda cursor: cursor.executemany(_INSERT, values))
-        },
+        "executemany": lambda: {"executemany": _loaded(warehouse, lambda cursor: cursor.executemany(_INSERT, values))},
         "INSERT": lambda: {"INSERT": _loaded(warehouse, lambda cursor: _inserted(cursor, values))},
     }
 

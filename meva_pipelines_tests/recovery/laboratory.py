@@ -143,9 +143,9 @@ def registers(scene: Scene, **arguments: Any) -> Outcome:
     return scene.run("tensile_registers", **arguments)
 
 
-def resolve(scene: Scene, resolution: str, *, conflict: int = 1, **arguments: Any) -> Outcome:
-    """Carry out a decision."""
-    config = {"conflict_id": conflict, "resolution": resolution.upper(), "decided_by": "test", "dry_run": False}
+def resolve(scene: Scene, resolution: str, **arguments: Any) -> Outcome:
+    """Carry out a decision of the first conflict."""
+    config = {"conflict_id": 1, "resolution": resolution.upper(), "decided_by": "test", "dry_run": False}
     return scene.run("resolve_tensile_conflict", config={"resolve_conflict": {"config": config}}, **arguments)
 
 

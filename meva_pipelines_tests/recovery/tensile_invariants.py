@@ -126,7 +126,11 @@ class Tests:
             " standing, revised_at, content_sha256, curve_sha256, points, original, token, false"
             " FROM meva.tensile_test_history"
         )
-        return cls([Held(*row[:5], (row[5], row[6]), *row[7:]) for row in rows], ledger)
+        held = [
+            Held(content_id, test_id, name, version, standing, (revised_at, sha256), *rest)
+            for content_id, test_id, name, version, standing, revised_at, sha256, *rest in rows
+        ]
+        return cls(held, ledger)
 
     # ---- versions
 

@@ -15,7 +15,7 @@ import pytest
 from meva_pipelines.domain.backup.retention import Policy
 from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.quality import restored_copies
-from meva_pipelines.resources import backup_custody, backup_drill, backup_files, backup_files_restoring
+from meva_pipelines.resources import backup_custody, backup_drill, backup_files, backup_files_restoring, backup_scratch
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines_tests.fixtures.backups import REQUEST, Site
 
@@ -146,7 +146,7 @@ def demand_nothing_left(site: Site) -> None:
         assert all((folder / "backup.json").exists() for folder in _folders(root / "backups"))
     assert site.rows("SELECT FROM backup.catalog WHERE status IN ('pending', 'in_progress')") == []
     assert site.rows("SELECT FROM pg_locks WHERE locktype = 'advisory'") == []
-    assert not list(site.vault.folder("restore").glob("scratch-*"))
+    assert not list(scratch_folders(site))
     assert not list(site.folder.glob(".back.restoring-*"))
 
 
@@ -196,6 +196,6 @@ def test_a_restore_interrupted_twice_leaves_no_server_behind(backed_up: Site) ->
 
 
 def scratch_folders(site: Site) -> Iterator[Path]:
-    """Scratch folders, wherever root had to put them."""
-    yield from site.vault.folder("restore").glob("scratch-*")
-    yield from Path("/var/tmp/meva-restore").glob("scratch-*")  # noqa: S108 - where root restores, see backup_scratch
+    """Scratch folders of a site, wherever root had to put them."""
+    base, _ = backup_scratch.root(site.vault)
+    yield from base.glob(f"{backup_scratch.PREFIX}*")

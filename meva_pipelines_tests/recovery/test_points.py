@@ -14,4 +14,4 @@ def test_every_registered_point_is_played_by_one_suite() -> None:
 
 def test_what_a_suite_plays_is_what_it_is_asked_for() -> None:
     for name in points.SUITES:
-        assert importlib.import_module(f"meva_pipelines_tests.recovery.{name}").POINTS == points.played_by(name)
+        assert points.played_by(name) == importlib.import_module(f"meva_pipelines_tests.recovery.{name}").POINTS

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.sandbox.laboratory_dialects import Dialect
 from meva_pipelines_tests.recovery import laboratory, points, tensile_invariants
 from meva_pipelines_tests.recovery.invariants import Content
 from meva_pipelines_tests.recovery.laboratory import AFTER, BEFORE, DELIVERY, FIRST_DAY
@@ -150,7 +151,7 @@ def plays(stage: Theatre) -> Mapping[str, Play]:
 
 def demand_truth(scene: Scene) -> None:
     """What is published is what the machines measured: every force of every test, as far as a file spells it."""
-    truth = laboratory.expected_tests((*BEFORE, *DELIVERY[:3], laboratory.sound(5, laboratory.Dialect.UPLOAD_JSON)))
+    truth = laboratory.expected_tests((*BEFORE, *DELIVERY[:3], laboratory.sound(5, Dialect.UPLOAD_JSON)))
     found = scene.rows(
         "SELECT t.name, t.version, array_agg(d.load_n ORDER BY d.point) FROM meva.tensile_test AS t"
         " JOIN meva.tensile_data AS d USING (test_id) GROUP BY 1, 2"

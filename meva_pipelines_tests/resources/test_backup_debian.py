@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def old_server_url() -> Iterator[str]:
     migrate.upgrade(f"{url}/backup_template")
     yield f"{url}/postgres"
     account.run([*pg_ctl, "-m", "immediate", "stop"], timeout_s=60)
-    account.run(["rm", "-rf", str(data)], timeout_s=60)
+    shutil.rmtree(folder)
 
 
 def test_an_older_server_is_backed_up_in_full_with_its_log_and_restored(old_server_url: str, tmp_path: Path) -> None:

@@ -102,9 +102,7 @@ def test_an_empty_database_reaches_the_newest_revision_and_has_every_table(empty
 
 def test_alembic_finds_no_difference_between_metadata_and_migrated_database(warehouse_url: str) -> None:
     with connected(warehouse_url) as connection:
-        partitions = {
-            name for (name,) in connection.execute(text("SELECT relname FROM pg_class WHERE relispartition"))
-        }
+        partitions = {name for (name,) in connection.execute(text("SELECT relname FROM pg_class WHERE relispartition"))}
         context = MigrationContext.configure(
             connection,
             opts={

@@ -46,7 +46,9 @@ def test_something_else_is_no_evaluation() -> None:
 
 def test_what_is_no_number_is_written_as_nothing(evaluation: Evaluation) -> None:
     """PostgreSQL takes no NaN in JSON: one such value would have kept a whole batch of results back."""
-    endless = replace(evaluation.results[Symbol.RM], value=math.inf, expanded_uncertainty=math.nan)
+    strength = evaluation.results[Symbol.RM]
+    assert isinstance(strength, Value)
+    endless = replace(strength, value=math.inf, expanded_uncertainty=math.nan)
     written = documents.document(replace(evaluation, results={**evaluation.results, Symbol.RM: endless}))
     assert (written["properties"]["Rm"]["value"], written["properties"]["Rm"]["expanded_uncertainty"]) == (None, None)
     assert json.dumps(written, allow_nan=False)
