@@ -3,6 +3,10 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)  # speed is measured by the bench, not by tests
+settings.load_profile("suite")
 
 pytest_plugins = [
     "meva_pipelines_tests.fixtures.backups",
