@@ -1,8 +1,9 @@
 """Every failpoint of backups × {kill, raise}: what is listed can be restored, and the same act again heals the rest.
 
-Acts run in forks of this process. Invariants are those of the protocol: B1 to B5, R1 and R2.
+Acts run in processes of their own. Invariants are those of the protocol: B1 to B5, R1 and R2.
 """
 
+import multiprocessing
 import os
 import signal
 import traceback
@@ -17,8 +18,11 @@ from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.quality import restored_copies
 from meva_pipelines.resources import backup_custody, backup_drill, backup_files, backup_files_restoring, backup_scratch
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines_tests.fixtures import backups
 from meva_pipelines_tests.fixtures.backups import REQUEST, Site
 
+PATIENCE_S = 60
+Act = Callable[[Site], None]
 POINTS = [point for point in Point if point.value.startswith("backup.")]
 AT_ONCE = Policy(window=timedelta(microseconds=1), minimum_redundancy=1, daily=0, weekly=0, monthly=0)
 
@@ -89,7 +93,7 @@ def restore_files(site: Site) -> None:
     backup_files_restoring.restore(site.shelf, plan, site.folder / "back", at=site.now(), replaces=True)
 
 
-OPERATIONS: Mapping[Point, tuple[Callable[[Site], None], Callable[[Site], None]]] = {
+OPERATIONS: Mapping[Point, tuple[Act, Act]] = {
     Point.BACKUP_PART_STORED: (nothing, full),
     Point.BACKUP_BEFORE_RECORD: (nothing, full),
     Point.BACKUP_AFTER_RECORD: (one_full, log),
@@ -103,20 +107,30 @@ OPERATIONS: Mapping[Point, tuple[Callable[[Site], None], Callable[[Site], None]]
 }
 
 
-def forked(act: Callable[[Site], None], site: Site, failpoints: str) -> int:
-    """Run an act in a fork of this process and return its exit code; negative: the signal that ended it."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            os.environ["MEVA_FAILPOINTS"] = failpoints
-            act(site)
-            code = 0
-        except BaseException:  # noqa: BLE001 - a fork never returns into the suite
-            (site.folder / "fork.log").write_text(traceback.format_exc(), encoding="utf-8")
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+SPAWNED = multiprocessing.get_context("forkserver")
+"""Processes come from a server without threads: what compresses and lists here has some, and must not fork."""
+
+SPAWNED.set_forkserver_preload([__name__])
+
+
+def forked(act: Act, site: Site, failpoints: str) -> int:
+    """Run an act in a process of its own and return its exit code; negative: the signal that ended it."""
+    process = SPAWNED.Process(target=_perform, args=(act, site.postgres.url, site.folder, failpoints))
+    process.start()
+    process.join(PATIENCE_S)
+    if process.exitcode is None:
+        process.kill()
+        pytest.fail(f"{act.__name__} did not end within {PATIENCE_S} s")
+    return process.exitcode
+
+
+def _perform(act: Act, url: str, folder: Path, failpoints: str) -> None:
+    os.environ["MEVA_FAILPOINTS"] = failpoints
+    try:
+        act(backups.located(url, folder))
+    except BaseException:
+        (folder / "fork.log").write_text(traceback.format_exc(), encoding="utf-8")
+        raise
 
 
 def demand_sound(site: Site) -> None:
