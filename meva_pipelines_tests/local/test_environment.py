@@ -20,6 +20,7 @@ from meva_pipelines.local.environment import Environment
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME
 from meva_pipelines.schema import migrate
 from meva_pipelines.schema.base import METADATA
+from meva_pipelines.schema.roles import SCHEMAS
 
 DATABASE = f"meva_test_launcher_{os.getpid()}"
 STORAGE = f"{DATABASE}_dagster"
@@ -60,7 +61,7 @@ def tables(url: str, schemas: list[str]) -> set[str]:
 
 
 def test_the_given_database_is_brought_to_the_newest_revision(launched: Environment) -> None:
-    assert set(METADATA.tables) <= tables(launched.database_url, ["ops", "aed"])
+    assert set(METADATA.tables) <= tables(launched.database_url, [*SCHEMAS])
     with psycopg.connect(launched.database_url) as connection:
         found = connection.execute("SELECT version_num, current_database(), current_user FROM ops.alembic_version")
         assert found.fetchone() == (migrate.head(), DATABASE, DATABASE)
@@ -93,14 +94,14 @@ def test_psql_finds_the_same_database(launched: Environment, monkeypatch: pytest
 def test_preparing_again_changes_nothing_and_takes_a_given_storage(
     launched: Environment, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tables(launched.database_url, ["ops", "aed"])
+    before = tables(launched.database_url, [*SCHEMAS])
     monkeypatch.setenv("MEVA_HOME", str(launched.home))
     monkeypatch.setenv("MEVA_DATABASE_URL", launched.database_url)
     monkeypatch.setenv("MEVA_DAGSTER_DATABASE_URL", empty_database_url)
     again = environment.prepare()
     assert (again.home, again.database_url) == (launched.home, launched.database_url)
     assert make_url(again.variables["MEVA_DAGSTER_DATABASE_URL"]).database == make_url(empty_database_url).database
-    assert tables(launched.database_url, ["ops", "aed"]) == before
+    assert tables(launched.database_url, [*SCHEMAS]) == before
     assert "public.runs" in tables(empty_database_url, ["public"])
 
 

@@ -167,7 +167,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 def test_the_command_serves_and_writes_its_key_for_the_owner_only(tmp_path: Path) -> None:
     key_file = tmp_path / "key"
-    command = [sys.executable, "-m", "meva_pipelines.sandbox", "--port", "0", "--size", "100"]
+    command = [sys.executable, "-m", "meva_pipelines.sandbox", "registry", "--port", "0", "--size", "100"]
     command += ["--day", "2026-11-19", "--service-key-file", str(key_file), "--warm", "xml"]
     project = Path(__file__).parent.parent.parent
     with subprocess.Popen(
@@ -187,7 +187,7 @@ def test_the_command_serves_and_writes_its_key_for_the_owner_only(tmp_path: Path
 
 
 def test_a_key_made_for_one_run_ends_with_it() -> None:
-    command = [sys.executable, "-m", "meva_pipelines.sandbox", "--port", "0", "--size", "10"]
+    command = [sys.executable, "-m", "meva_pipelines.sandbox", "registry", "--port", "0", "--size", "10"]
     project = Path(__file__).parent.parent.parent
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project, env=os.environ
