@@ -13,7 +13,15 @@ from pydantic import Field
 from meva_pipelines.assets import attempts, tables
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality.aed_suites import AED_SUITES
-from meva_pipelines.resources import journal, ledger, publishing, reference, registry_publishing, registry_staging
+from meva_pipelines.resources import (
+    journal,
+    ledger,
+    publishing,
+    reference,
+    registry_publishing,
+    registry_staging,
+    staging,
+)
 from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.ledger import Attempt, Status
 from meva_pipelines.resources.postgres import Postgres
@@ -131,5 +139,5 @@ def _publish(postgres: Postgres, attempt: Attempt, config: PublishConfig) -> Pub
         registry_publishing.record(connection, batch, published)
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
         registry_staging.drop(connection, batch)
-        registry_staging.drop_abandoned(connection)
+        staging.drop_abandoned(connection)
     return published

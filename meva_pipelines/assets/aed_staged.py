@@ -28,6 +28,7 @@ from meva_pipelines.resources import (
     registry_explanation,
     registry_profile,
     registry_staging,
+    staging,
 )
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.failpoints import Point
@@ -146,7 +147,7 @@ def _stage(
     def pages() -> Iterator[Page]:
         return (page_at(entry.number) for entry in entries)
 
-    registry_staging.drop_abandoned(connection)
+    staging.drop_abandoned(connection)
     registry_staging.create(connection, batch)
     received = registry_staging.stage(connection, batch, pages(), mapped=mapper.rows)
     if received.rows != fetch.rows:

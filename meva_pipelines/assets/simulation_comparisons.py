@@ -18,10 +18,10 @@ from meva_pipelines.resources import (
     failpoints,
     ledger,
     publishing,
-    registry_staging,
     simulation_comparisons,
     simulation_series,
     simulation_totals,
+    staging,
 )
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Mode
@@ -114,7 +114,7 @@ def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: 
             )
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
         rows.drop(connection)
-        registry_staging.drop_abandoned(connection)
+        staging.drop_abandoned(connection)
 
 
 def _open(postgres: Postgres, run_id: str) -> Attempt:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -304,8 +303,3 @@ def _picture(recordings: Sequence[Recording]) -> dg.MarkdownMetadataValue:
         plane.legend(frameon=False, fontsize=7)
 
     return pictures.drawn("curves of the run", draw, size=(7.5, 4.0))
-
-
-def received_today(now: datetime) -> str:
-    """Return the partition of what is received at a moment."""
-    return DAYS.get_partition_keys(current_time=now)[-1]

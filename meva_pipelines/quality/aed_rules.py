@@ -5,7 +5,7 @@ A rule is a SQL condition over a staged row `s`. A record that breaks one goes t
 
 from meva_pipelines.domain.contract import FieldType, RecordContract
 from meva_pipelines.domain.regions import KOREA_BOX, NameStatus
-from meva_pipelines.resources.registry_staging import RowRule
+from meva_pipelines.resources.staging import RowRule
 
 
 def row_rules(contract: RecordContract) -> tuple[RowRule, ...]:

@@ -5,7 +5,7 @@ A rule is a SQL condition over a staged test `s`. A test that breaks one goes to
 
 from meva_pipelines.domain.tensile.calibration import State
 from meva_pipelines.quality.tensile_suites import LARGEST_DROP, LONGEST_MM, STRAIN, STRESS_MPA, TEMPERATURE_C
-from meva_pipelines.resources.registry_staging import RowRule
+from meva_pipelines.resources.staging import RowRule
 
 _LENGTHS = ("diameter_mm", "thickness_mm", "width_mm", "gauge_length_mm", "parallel_length_mm")
 

@@ -18,10 +18,11 @@ from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain import aed as records
 from meva_pipelines.domain.aed import Mapped, Page, Rejection
-from meva_pipelines.resources import failpoints, journal
+from meva_pipelines.resources import failpoints, journal, staging
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.journal import Event
 from meva_pipelines.resources.ledger import Attempt
+from meva_pipelines.resources.staging import RowRule
 from meva_pipelines.schema.aed import AED_DATA, SOURCED_COLUMNS
 from meva_pipelines.schema.base import sql_type
 from meva_pipelines.schema.roles import STAGING_SCHEMA
@@ -31,16 +32,6 @@ STAGED_COLUMNS = ("page", "line", "source_id", *SOURCED_COLUMNS, *REGION_COLUMNS
 _DIGEST = np.dtype([("high", "<u8"), ("low", "<u8")])
 _SEEN_BYTES_AT_ONCE = 1_000_000
 _NULL, _ESCAPED = "\\N", str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-
-
-@dataclass(frozen=True, slots=True)
-class RowRule:
-    """A condition in SQL over a staged row `s` that rejects it, as data."""
-
-    name: str
-    field: str | None
-    broken_when: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -117,39 +108,6 @@ def drop(connection: psycopg.Connection, batch: Batch) -> None:
     for table in (batch.records, batch.seen, batch.rejected, batch.absent, batch.profile):
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
     connection.commit()
-
-
-def drop_abandoned(connection: psycopg.Connection) -> int:
-    """Drop staging tables whose attempt can publish no more, or is older than a day. Returns how many tables went.
-
-    An attempt can publish no more when it was published or failed, or when a newer one of its source is published.
-    A table that a zombie still reads is left for the next time.
-    """
-    names = [
-        row[0]
-        for row in connection.execute(
-            "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-            " LEFT JOIN ops.sync_runs AS r ON r.token = substring(c.relname FROM '^[a-z]+_([0-9]+)_')::bigint"
-            " WHERE n.nspname = %s AND c.relkind = 'r' AND (r.token IS NULL OR r.status IN ('published', 'failed')"
-            " OR r.started_at < now() - interval '1 day' OR EXISTS (SELECT FROM ops.sync_runs AS newer"
-            " WHERE (newer.subject, newer.source, newer.status) = (r.subject, r.source, 'published')"
-            " AND newer.token > r.token))",
-            [STAGING_SCHEMA],
-        )
-    ]
-    connection.execute("SET LOCAL lock_timeout = '1s'")
-    dropped = sum(_drop_unused(connection, name) for name in names)
-    connection.commit()
-    return dropped
-
-
-def _drop_unused(connection: psycopg.Connection, name: str) -> bool:
-    try:
-        with connection.transaction():
-            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(STAGING_SCHEMA, name)))
-    except psycopg.errors.LockNotAvailable:
-        return False
-    return True
 
 
 def stage(
@@ -318,18 +276,15 @@ def _reject_copies(cursor: psycopg.Cursor, batch: Batch) -> None:
 
 
 def _reject_broken(cursor: psycopg.Cursor, batch: Batch, rules: Sequence[RowRule]) -> None:
-    cases = sql.SQL(" ").join(
-        sql.SQL("WHEN {} THEN {}").format(sql.SQL(rule.broken_when), sql.Literal(number))
-        for number, rule in enumerate(rules, start=1)
-    )
+    broken = staging.first_broken(rules)
     cursor.execute(
         sql.SQL(
-            "WITH gone AS (DELETE FROM {records} AS s WHERE (CASE {cases} END) IS NOT NULL"
-            " RETURNING s.page, s.line, s.source_id, CASE {cases} END AS broken)"
+            "WITH gone AS (DELETE FROM {records} AS s WHERE {broken} IS NOT NULL"
+            " RETURNING s.page, s.line, s.source_id, {broken} AS broken)"
             " INSERT INTO {rejected} SELECT page, line, source_id, (%s::text[])[broken], (%s::text[])[broken],"
             " (%s::text[])[broken] FROM gone"
-        ).format(records=batch.records, rejected=batch.rejected, cases=cases),
-        [[rule.name for rule in rules], [rule.field for rule in rules], [rule.reason for rule in rules]],
+        ).format(records=batch.records, rejected=batch.rejected, broken=broken),
+        staging.told(rules),
     )
 
 

@@ -20,7 +20,7 @@ from meva_pipelines.domain.simulation import references
 from meva_pipelines.domain.simulation.curves import StoredCurve
 from meva_pipelines.domain.simulation.documents import Kind
 from meva_pipelines.domain.simulation.references import Known
-from meva_pipelines.resources import failpoints, registry_staging, simulation_decoding
+from meva_pipelines.resources import failpoints, simulation_decoding, staging
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.object_store import ObjectStore
@@ -221,11 +221,4 @@ def _folder(token: int) -> str:
 
 def drop_abandoned(connection: psycopg.Connection, store: ObjectStore, *, subject: str) -> None:
     """Drop the staging tables and curves of attempts that can publish no more: what runs that died left behind."""
-    registry_staging.drop_abandoned(connection)
-    ended = connection.execute(
-        "SELECT token FROM ops.sync_runs WHERE subject = %s AND status IN ('published', 'failed', 'rejected')"
-        " AND finished_at > now() - interval '7 days'",
-        [subject],
-    ).fetchall()
-    for (token,) in ended:
-        store.discard(_folder(token))
+    staging.discard_abandoned(connection, store, subject=subject, folder=_folder)

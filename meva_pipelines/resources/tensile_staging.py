@@ -16,11 +16,11 @@ from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.tensile import identity, measures, moments
 from meva_pipelines.domain.tensile.recording import Reading, Recording, Refusal, Repairs, Specimen
-from meva_pipelines.resources import failpoints, landing_ledger, registry_staging, tensile_points
+from meva_pipelines.resources import failpoints, landing_ledger, staging, tensile_points
 from meva_pipelines.resources import tensile_contents as contents
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.object_store import ObjectStore
-from meva_pipelines.resources.registry_staging import RowRule
+from meva_pipelines.resources.staging import RowRule
 from meva_pipelines.resources.tensile_batch import STAGED_OBJECTS, Batch
 from meva_pipelines.resources.tensile_intake import FILES, Upload
 from meva_pipelines.resources.tensile_machines import Register
@@ -101,14 +101,7 @@ def drop(connection: psycopg.Connection, batch: Batch, store: ObjectStore) -> No
 
 def drop_abandoned(connection: psycopg.Connection, store: ObjectStore, *, subject: str) -> None:
     """Drop the staging tables and points of attempts that can publish no more: what runs that died left behind."""
-    registry_staging.drop_abandoned(connection)
-    ended = connection.execute(
-        "SELECT token FROM ops.sync_runs WHERE subject = %s AND status IN ('published', 'failed', 'rejected')"
-        " AND finished_at > now() - interval '7 days'",
-        [subject],
-    ).fetchall()
-    for (token,) in ended:
-        store.discard(f"{STAGED_OBJECTS}/{token}")
+    staging.discard_abandoned(connection, store, subject=subject, folder=lambda token: f"{STAGED_OBJECTS}/{token}")
 
 
 def _drop_tables(connection: psycopg.Connection, batch: Batch) -> None:
@@ -255,20 +248,16 @@ def triage(connection: psycopg.Connection, batch: Batch, rules: Sequence[RowRule
 
     A rule is a condition in SQL over a staged row `s`. Returns how many tests are refused in all.
     """
-    cases = sql.SQL(" ").join(
-        sql.SQL("WHEN {} THEN {}").format(sql.SQL(rule.broken_when), sql.Literal(number))
-        for number, rule in enumerate(rules, start=1)
+    broken = staging.first_broken(rules)
+    connection.execute(
+        sql.SQL(
+            "WITH gone AS (DELETE FROM {tests} AS s WHERE {broken} IS NOT NULL"
+            " RETURNING s.upload, s.name, {broken} AS broken)"
+            " INSERT INTO {refused} SELECT upload, name, (%s::text[])[broken], (%s::text[])[broken], NULL,"
+            " (%s::text[])[broken], 422 FROM gone"
+        ).format(tests=batch.tests, refused=batch.refused, broken=broken),
+        staging.told(rules),
     )
-    if rules:
-        connection.execute(
-            sql.SQL(
-                "WITH gone AS (DELETE FROM {tests} AS s WHERE (CASE {cases} END) IS NOT NULL"
-                " RETURNING s.upload, s.name, CASE {cases} END AS broken)"
-                " INSERT INTO {refused} SELECT upload, name, (%s::text[])[broken], (%s::text[])[broken], NULL,"
-                " (%s::text[])[broken], 422 FROM gone"
-            ).format(tests=batch.tests, refused=batch.refused, cases=cases),
-            [[rule.name for rule in rules], [rule.field for rule in rules], [rule.reason for rule in rules]],
-        )
     row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(batch.refused)).fetchone()
     contents.decide(connection, batch)
     connection.commit()

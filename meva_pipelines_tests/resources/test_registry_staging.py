@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from psycopg import sql
 
-from meva_pipelines.resources import registry_staging
+from meva_pipelines.resources import registry_staging, staging
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
@@ -175,8 +175,8 @@ def test_abandoned_tables_go_and_those_of_a_living_attempt_stay(desk: Desk) -> N
     desk.change("UPDATE ops.sync_runs SET status = 'published' WHERE token = %s", published.token)
     with desk.postgres.connect(Role.WRITER, work="collect") as connection:
         connection.execute("CREATE TABLE staging.aed_999_records ()")
-        assert registry_staging.drop_abandoned(connection) == 7
-        assert registry_staging.drop_abandoned(connection) == 0
+        assert staging.drop_abandoned(connection) == 7
+        assert staging.drop_abandoned(connection) == 0
     left = desk.rows("SELECT relname FROM pg_class WHERE relnamespace = 'staging'::regnamespace AND relkind = 'r'")
     assert {name for (name,) in left} == {living.batch.name(part) for part in ("records", "seen", "rejected")}
 

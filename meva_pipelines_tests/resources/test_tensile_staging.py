@@ -13,7 +13,7 @@ from meva_pipelines.domain.tensile.recording import Reading, Refusal
 from meva_pipelines.resources import landing_ledger, tensile_intake, tensile_machines, tensile_staging
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.registry_staging import RowRule
+from meva_pipelines.resources.staging import RowRule
 from meva_pipelines.resources.tensile_batch import Batch
 from meva_pipelines.resources.tensile_intake import FILES, Original, Upload
 from meva_pipelines.schema.roles import Role
