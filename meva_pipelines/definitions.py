@@ -13,6 +13,8 @@ from meva_pipelines.assets import (
     aed_reference,
     aed_replayed,
     aed_staged,
+    archive,
+    archive_custody,
     backup,
     backup_custody,
     ops,
@@ -29,6 +31,8 @@ from meva_pipelines.assets import (
 )
 from meva_pipelines.automation import (
     alerts,
+    archive_clocks,
+    archive_jobs,
     backup_jobs,
     backup_schedules,
     backup_sensors,
@@ -41,7 +45,7 @@ from meva_pipelines.automation import (
     tensile_jobs,
     tensile_sensors,
 )
-from meva_pipelines.checks import backups, gates, operations, reconciliation, simulations
+from meva_pipelines.checks import backups, operations, reconciliation, simulations
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.alerts import Webhook
 from meva_pipelines.resources.backup_taking import Vault
@@ -69,6 +73,8 @@ _ASSETS = (
     simulation,
     simulation_comparisons,
     simulation_scorecard,
+    archive,
+    archive_custody,
     backup,
     backup_custody,
     ops,
@@ -84,17 +90,24 @@ def assemble(resources: Mapping[str, object]) -> dg.Definitions:
     """
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(_ASSETS)],
-        asset_checks=[*dg.load_asset_checks_from_modules([gates, reconciliation, operations, simulations, backups])],
+        asset_checks=[*dg.load_asset_checks_from_modules([reconciliation, operations, simulations, backups])],
         jobs=[
             *jobs.JOBS,
             *tensile_jobs.JOBS,
             *simulation_jobs.JOBS,
+            *archive_jobs.JOBS,
             *backup_jobs.JOBS,
             *restore_jobs.JOBS,
             *alerts.JOBS,
         ],
-        schedules=[*schedules.SCHEDULES, *backup_schedules.SCHEDULES],
-        sensors=[*sensors.SENSORS, *landing_sensors.SENSORS, *tensile_sensors.SENSORS, *backup_sensors.SENSORS],
+        schedules=[*schedules.SCHEDULES, *archive_clocks.SCHEDULES, *backup_schedules.SCHEDULES],
+        sensors=[
+            *sensors.SENSORS,
+            *landing_sensors.SENSORS,
+            *tensile_sensors.SENSORS,
+            *archive_clocks.SENSORS,
+            *backup_sensors.SENSORS,
+        ],
         resources=resources,
         executor=dg.in_process_executor,
     )

@@ -23,6 +23,12 @@ GIVEN_DATABASE_URL = pytest.StashKey[str]()
 TIMESCALEDB_URL = pytest.StashKey[str]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say how long and with which seed the tests marked `soak` run."""
+    parser.addoption("--soak-seconds", type=int, default=300, help="seconds that each test marked soak runs")
+    parser.addoption("--soak-seed", type=int, default=None, help="seed of the tests marked soak; drawn without it")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the databases that CI names before the environment is wiped."""
     config.stash[GIVEN_DATABASE_URL] = os.environ.get("MEVA_DATABASE_URL", "")

@@ -30,6 +30,7 @@ ROOMS_FROM_THE_TOP = (
 MAY_IMPORT = {room: set(ROOMS_FROM_THE_TOP[position:]) for position, room in enumerate(ROOMS_FROM_THE_TOP)} | {
     "sandbox": {"sandbox", "domain"},
     "local": {*ROOMS_FROM_THE_TOP, "sandbox", "local"},
+    "query": {*ROOMS_FROM_THE_TOP, "local"},
 }
 
 OUTSIDE_THE_DOMAIN = {

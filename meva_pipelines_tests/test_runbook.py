@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from meva_pipelines import definitions
-from meva_pipelines.domain import alert_messages
+from meva_pipelines.domain import alarms, alert_messages
+from meva_pipelines.domain.alarms import Alarm
 from meva_pipelines.domain.alerts import Kind
-from meva_pipelines.domain.backup import alarms
-from meva_pipelines.domain.backup.alarms import Alarm
 from meva_pipelines.domain.digests import Concern
 from meva_pipelines.schema import ops
 

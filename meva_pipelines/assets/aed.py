@@ -5,12 +5,13 @@ decided and written; statements are in `resources/registry_*`, rules in `quality
 """
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
 
 from meva_pipelines.assets import attempts, tables
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import (
@@ -32,7 +33,7 @@ from meva_pipelines.schema.roles import Role
 
 SUBJECT = schema.AED_DATA.fullname
 POOL = "aed_registry"
-DAYS = dg.DailyPartitionsDefinition(start_date="2025-10-28", timezone="Asia/Seoul")
+DAYS = dg.DailyPartitionsDefinition(start_date="2025-10-28", timezone=SEOUL.key)
 """Partition D holds what happened on the Korean day D and is due after D ends (decision D4)."""
 
 RAW_RECORDS = dg.AssetKey(["aed", "raw_records"])
@@ -41,9 +42,7 @@ REPLAYED_RECORDS = dg.AssetKey(["aed", "replayed_records"])
 INTAKES = (RAW_RECORDS, EXPORT_FILES, REPLAYED_RECORDS)
 """Where page sets come from; a run uses one of them."""
 STAGED_RECORDS = dg.AssetKey(["aed", "staged_records"])
-DEADLINE = dg.FreshnessPolicy.cron(
-    deadline_cron="0 7 * * *", lower_bound_delta=timedelta(hours=6), timezone="Asia/Seoul"
-)
+DEADLINE = dg.FreshnessPolicy.cron(deadline_cron="0 7 * * *", lower_bound_delta=timedelta(hours=6), timezone=SEOUL.key)
 
 
 class PublishConfig(dg.Config):
@@ -55,11 +54,6 @@ class PublishConfig(dg.Config):
         le=100,
         description="Largest change of the number of devices, per sido and in all, in percent (seed 001 §5.1)",
     )
-
-
-def day_of(context: dg.AssetExecutionContext) -> date:
-    """Return the day of the run: the last one when a range is backfilled in a single run."""
-    return date.fromisoformat(context.partition_key_range.end)
 
 
 @dg.multi_asset(
@@ -89,7 +83,7 @@ def published_registry(
     """Publish the judged batch of the day in one transaction, with the before-image of every changed row."""
     with postgres.connect(Role.WRITER, work="find batch") as connection:
         attempt = attempts.to_publish(
-            connection, subject=SUBJECT, day=day_of(context), run_id=context.run.run_id, staged=STAGED_RECORDS
+            connection, subject=SUBJECT, day=attempts.day_of(context), run_id=context.run.run_id, staged=STAGED_RECORDS
         )
     if attempt.status is Status.STAGED:
         published = _publish(postgres, attempt, config)

@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from meva_pipelines.assets import tables
-from meva_pipelines.assets.aed import DAYS, EXPORT_FILES, POOL, SUBJECT, day_of
-from meva_pipelines.domain import exports
+from meva_pipelines.assets import attempts, tables
+from meva_pipelines.assets.aed import DAYS, EXPORT_FILES, POOL, SUBJECT
+from meva_pipelines.domain.days import korean_day
 from meva_pipelines.domain.exports import Header
 from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.resources import failpoints, journal, landing_ledger, ledger, raw_pages, reference
@@ -68,7 +68,7 @@ def export_files(
 
     A file is taken whole or refused whole; contents that were published already are not staged again.
     """
-    contract, day = reference.table(SOURCE), day_of(context)
+    contract, day = reference.table(SOURCE), attempts.day_of(context)
     with postgres.connect(Role.WRITER, work="open attempt") as connection:
         attempt = ledger.open_attempt(
             connection,
@@ -90,7 +90,7 @@ def export_files(
             published={} if config.is_complete else published,
             kept={} if waiting is None else {o.name: o for o in raw_pages.originals(store, waiting.fetch_id)},
             now=now,
-            oldest=None if newest is None or config.is_older_allowed else newest.astimezone(exports.SEOUL).date(),
+            oldest=None if newest is None or config.is_older_allowed else korean_day(newest),
         )
         names = config.files or [arrival.name for arrival in landing.arrived(FOLDER).settled]
         for name in dict.fromkeys(names):

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import dagster as dg
 from pydantic import Field
 
-from meva_pipelines.assets import tables
-from meva_pipelines.assets.aed import DAYS, POOL, RAW_RECORDS, SUBJECT, day_of
+from meva_pipelines.assets import attempts, tables
+from meva_pipelines.assets.aed import DAYS, POOL, RAW_RECORDS, SUBJECT
 from meva_pipelines.domain import district_requests, relaunches
 from meva_pipelines.domain.failures import MevaError, Refused, Unavailable
 from meva_pipelines.resources import failpoints, journal, ledger, raw_pages, reference
@@ -78,7 +78,7 @@ def raw_records(
     Nothing is staged unless every page came, each said so itself, and the rows add up to the announced total. Where
     the source does not answer, the fetch is launched again within the hour, each time as an attempt of its own.
     """
-    contract, day = reference.contract(egen.dialect), day_of(context)
+    contract, day = reference.contract(egen.dialect), attempts.day_of(context)
     with postgres.connect(Role.WRITER, work="open attempt") as connection:
         done, elapsed = ledger.launched(connection, subject=SUBJECT, dagster_run_id=context.run.run_id)
         attempt = ledger.open_attempt(

@@ -7,8 +7,8 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from meva_pipelines.assets import tables
-from meva_pipelines.assets.aed import DAYS, POOL, REPLAYED_RECORDS, SUBJECT, day_of
+from meva_pipelines.assets import attempts, tables
+from meva_pipelines.assets.aed import DAYS, POOL, REPLAYED_RECORDS, SUBJECT
 from meva_pipelines.resources import failpoints, ledger, raw_pages, reference
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.failpoints import Point
@@ -47,7 +47,7 @@ def replayed_records(
 
     A record stays out when its device was published meanwhile: what is newer is never overwritten.
     """
-    contract, day = reference.source(config.source or egen.dialect), day_of(context)
+    contract, day = reference.source(config.source or egen.dialect), attempts.day_of(context)
     with postgres.connect(Role.WRITER, work="take up quarantine") as connection:
         attempt = ledger.open_attempt(
             connection,

@@ -9,14 +9,14 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from meva_pipelines.assets import tables
-from meva_pipelines.assets.aed import DAYS, INTAKES, POOL, STAGED_RECORDS, SUBJECT, day_of
+from meva_pipelines.assets import attempts, derived, tables
+from meva_pipelines.assets.aed import DAYS, INTAKES, POOL, STAGED_RECORDS, SUBJECT
 from meva_pipelines.domain.aed import Mapper, Page
 from meva_pipelines.domain.contract import RecordContract
 from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality import aed_rules
-from meva_pipelines.quality.aed_suites import AED_TARGETS, aed_suites
+from meva_pipelines.quality.aed_suites import AED_SUITES, AED_TARGETS, aed_suites
 from meva_pipelines.quality.verdicts import Judge, Verdict, failures, store
 from meva_pipelines.resources import (
     failpoints,
@@ -71,6 +71,7 @@ class StageConfig(dg.Config):
     partitions_def=DAYS,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=POOL,
+    check_specs=derived.check_specs(AED_SUITES, STAGED_RECORDS),
 )
 def staged_records(
     context: dg.AssetExecutionContext,
@@ -79,12 +80,12 @@ def staged_records(
     store: ObjectStore,
     postgres: Postgres,
     judge: Judge,
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Records that differ from what is published, typed, triaged and judged; rejected ones wait in quarantine.
 
-    Materialised alone, it replays the newest page set of the day without the network.
+    Materialised alone, it replays the newest page set of the day without the network. Its checks are the verdict.
     """
-    day = day_of(context)
+    day = attempts.day_of(context)
     with postgres.connect(Role.WRITER, work="find attempt") as connection:
         attempt, fetch = _to_stage(connection, config.source or egen.dialect, day, context.run.run_id)
     contract = reference.source(attempt.source)
@@ -98,15 +99,18 @@ def staged_records(
                 connection, batch, fetch, sido_groups=groups, limit=Limit(pct=config.max_change_pct)
             )
             registry_profile.measure(connection, batch, found=found, sido_groups=groups)
-        verdicts = judge.judge(
-            aed_suites(max_change_pct=config.max_change_pct, max_quarantined_pct=config.max_quarantined_pct),
+        suites = aed_suites(max_change_pct=config.max_change_pct, max_quarantined_pct=config.max_quarantined_pct)
+        said = judge.judge(
+            suites,
             sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
             tables={target: batch.name(target) for target in AED_TARGETS},
         )
-        staged = Staged(received, quarantined, digest)
-        figures = _record_staging(postgres, batch, staged, verdicts)
-    return dg.MaterializeResult(
-        metadata={"dagster/partition_row_count": received.changed, "attempt": attempt.token, **figures}
+        figures, explanation = _record_staging(postgres, batch, Staged(received, quarantined, digest), said)
+    yield dg.MaterializeResult(
+        metadata={"dagster/partition_row_count": received.changed, "attempt": attempt.token, **figures},
+        check_results=derived.checks(
+            suites, said, attempt=attempt.token, asset=STAGED_RECORDS, more=_explained(explanation)
+        ),
     )
 
 
@@ -166,8 +170,14 @@ class Staged:
     digest: str
 
 
-def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Write verdicts and figures in one transaction; an audit that failed ends the attempt."""
+def _record_staging(
+    postgres: Postgres, batch: Batch, staged: Staged, verdicts: Sequence[Verdict]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write verdicts and figures in one transaction; an audit that failed ends the attempt.
+
+    Returns the figures, and the explanation of a batch that was refused.
+    """
+    explanation: dict[str, Any] = {}
     failpoints.reach(Point.AUDIT_BEFORE_VERDICT)
     with postgres.connect(Role.WRITER, work=f"record audit {batch.attempt.token}") as connection:
         staged_rows, watermark = registry_staging.staged_figures(connection, batch)
@@ -200,10 +210,33 @@ def _record_staging(postgres: Postgres, batch: Batch, staged: Staged, verdicts: 
     journal.note(Event.SYNC_STAGED, token=batch.attempt.token, staged_rows=staged_rows, **figures)
     for rule, count in rules_broken.items():
         journal.note(Event.RECORDS_QUARANTINED, token=batch.attempt.token, rule=rule, records=count)
-    return {
+    told = {
         **figures,
         "staged_rows": staged_rows,
         "pages": staged.received.pages,
         "audit_s": round(sum(verdict.duration_s for verdict in verdicts), 3),
         "audit": "passed" if is_passed else "failed: nothing of this batch can be published",
     }
+    return told, explanation
+
+
+def _explained(explanation: dict[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
+    """Show what a refused batch looked like: cause, regions, fields, pages, makers; no personal data."""
+    if not explanation:
+        return {}
+    shown = ("regions", "fields", "pages", "makers")
+    return {
+        "likely_cause": dg.MetadataValue.text(explanation["cause"]),
+        "worst_regions": dg.MetadataValue.text(_worst(explanation["regions"])),
+        **{name: dg.MetadataValue.md(tables.markdown(explanation[name])) for name in shown},
+        "sample_keys": dg.MetadataValue.text(", ".join(explanation["sample_keys"])),
+    }
+
+
+def _worst(regions: list[dict[str, Any]]) -> str:
+    """The regions that move most in one line, because tables hide behind a button."""
+    return "; ".join(
+        f"{region['sido']}: {region['now']:,} → {region['then']:,} devices, "
+        f"{region['coordinates_lost_pct'] or 0:+.1f} points without coordinates"
+        for region in regions[:3]
+    )

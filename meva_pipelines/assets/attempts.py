@@ -1,4 +1,4 @@
-"""Which attempt a step of a run goes on with: the one that the run opened itself, or the newest of the day."""
+"""Which day a run is for, and which attempt a step goes on with: that of the run itself, or the newest of the day."""
 
 from datetime import date
 
@@ -8,6 +8,11 @@ import psycopg
 from meva_pipelines.domain.failures import Refused, Rejected, Superseded
 from meva_pipelines.resources import ledger
 from meva_pipelines.resources.ledger import Attempt, Status
+
+
+def day_of(context: dg.AssetExecutionContext) -> date:
+    """Return the day of the run: the last one when a range is backfilled in a single run."""
+    return date.fromisoformat(context.partition_key_range.end)
 
 
 def to_publish(connection: psycopg.Connection, *, subject: str, day: date, run_id: str, staged: dg.AssetKey) -> Attempt:

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import dagster as dg
+import psycopg
 from psycopg.rows import dict_row
 from pydantic import Field
 
 from meva_pipelines.assets import backup, backup_pictures, tables
-from meva_pipelines.domain.backup.alarms import Alarm
+from meva_pipelines.domain.alarms import Alarm
 from meva_pipelines.domain.backup.retention import Policy
 from meva_pipelines.domain.failures import MevaError, Unavailable
 from meva_pipelines.quality import restored_copies
-from meva_pipelines.resources import backup_alarms, backup_catalog, backup_custody, backup_drill, backup_server
+from meva_pipelines.resources import alarms, backup_catalog, backup_custody, backup_drill, backup_server
 from meva_pipelines.resources.backup_custody import Expiry
 from meva_pipelines.resources.backup_shelves import Shelf
 from meva_pipelines.resources.backup_taking import Vault
@@ -100,7 +101,7 @@ def catalog(context: dg.AssetExecutionContext, postgres: Postgres, vault: Vault)
     for name, said in silent.items():
         context.log.warning(f"target {name}: {said}")
     said = f"{', '.join(sorted(silent))}: nothing was copied there; it is made up for later." if silent else ""
-    backup_alarms.set_alarm(postgres, Alarm.BACKUP_TARGET_SILENT, SUBJECT, said)
+    alarms.set_alarm(postgres, Alarm.BACKUP_TARGET_SILENT, SUBJECT, said)
     if not seen.found:
         raise Unavailable("no backup target answers: nothing is known of any backup")
     with postgres.connect(Role.READER, work="show catalogue") as connection:
@@ -138,6 +139,7 @@ def verification(config: VerificationConfig, postgres: Postgres, vault: Vault) -
     """Backups read to their last byte: new ones at once, every one within a week, a share of them every day."""
     read = size = 0
     corrupted: dict[str, str] = {}
+    unread: list[str] = []
     for shelf in answering(vault):
         found = shelf.inventory()
         with postgres.connect(Role.READER, work="plan verification") as connection:
@@ -145,6 +147,7 @@ def verification(config: VerificationConfig, postgres: Postgres, vault: Vault) -
             due = backup_custody.due(connection, shelf, found, now=now)
         wanted = sorted(found.backups.values(), key=lambda one: one.sequence) if config.everything else due
         verified = backup_custody.verify(postgres, shelf, wanted)
+        unread += verified.unread
         read, size = read + len(wanted), size + verified.bytes_read
         corrupted |= {f"{shelf.target.name}/{name}": said for name, said in verified.corrupted.items()}
     said = f"{len(corrupted)} copies: {', '.join(sorted(corrupted)[:5])}." if corrupted else ""
@@ -152,7 +155,9 @@ def verification(config: VerificationConfig, postgres: Postgres, vault: Vault) -
         row = connection.execute("SELECT count(*) FROM backup.copies WHERE status = 'corrupted'").fetchone()
     known = row[0] if row else 0
     if corrupted or not known:
-        backup_alarms.set_alarm(postgres, Alarm.BACKUP_CORRUPTED, SUBJECT, said)
+        alarms.set_alarm(postgres, Alarm.BACKUP_CORRUPTED, SUBJECT, said)
+    if unread:
+        raise Unavailable(f"{len(unread)} backups could not be read: {unread[0]}")
     return dg.MaterializeResult(
         metadata={
             "read_backups": read,
@@ -184,7 +189,7 @@ def restore_drill(config: DrillConfig, postgres: Postgres, vault: Vault) -> dg.M
         chosen = shelf.record(config.backup_id) if config.backup_id else backup_drill.newest(shelf, system_id)
         drill = backup_drill.run(postgres, vault, shelf, chosen, judge=restored_copies.breaches)
     said = "" if drill.is_passed else f"{chosen.id} from {shelf.target.name} came back other than it was."
-    backup_alarms.set_alarm(postgres, Alarm.BACKUP_UNPROVEN, SUBJECT, said)
+    alarms.set_alarm(postgres, Alarm.BACKUP_UNPROVEN, SUBJECT, said)
     return dg.MaterializeResult(
         metadata={
             "is_passed": drill.is_passed,
@@ -207,10 +212,8 @@ def restore_drill(config: DrillConfig, postgres: Postgres, vault: Vault) -> dg.M
 def _proving(postgres: Postgres) -> Iterator[None]:
     try:
         yield
-    except MevaError as error:
-        backup_alarms.raise_alarm(
-            postgres, Alarm.BACKUP_UNPROVEN, SUBJECT, f"The restore failed with {type(error).__name__}."
-        )
+    except (MevaError, psycopg.Error) as error:
+        alarms.raise_alarm(postgres, Alarm.BACKUP_UNPROVEN, SUBJECT, f"The restore failed with {type(error).__name__}.")
         raise
 
 
@@ -240,7 +243,7 @@ def expiry(config: ExpiryConfig, postgres: Postgres, vault: Vault) -> dg.Materia
     ]
     blocked = sorted({reason for verdict in found for reason in verdict.blocked})
     said = f"Nothing may go: {'; '.join(blocked)}." if blocked else ""
-    backup_alarms.set_alarm(postgres, Alarm.BACKUP_EXPIRY_BLOCKED, SUBJECT, said)
+    alarms.set_alarm(postgres, Alarm.BACKUP_EXPIRY_BLOCKED, SUBJECT, said)
     return dg.MaterializeResult(metadata=_verdicts(found, is_dry=config.dry_run))
 
 
@@ -319,7 +322,7 @@ def answering(vault: Vault) -> Iterator[Shelf]:
     count = 0
     for shelf in vault.shelves():
         try:
-            shelf.target.folders("backups")
+            shelf.demand_answer()
         except Unavailable:
             continue
         count += 1

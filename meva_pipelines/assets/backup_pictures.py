@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from meva_pipelines.assets import pictures
-from meva_pipelines.domain.alerts import SEOUL
+from meva_pipelines.domain.days import SEOUL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

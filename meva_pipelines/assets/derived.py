@@ -1,11 +1,12 @@
-"""Tables that one run works out from published ones: stage, judge, publish in one step of a run.
+"""The gates, and tables that one run works out from published ones: stage, judge, publish in one step of a run.
 
-The same gate as for what arrives from outside: the verdict is stored with the digest of the rows, shown as checks of
-the asset, and demanded by the publishing transaction.
+A gate is one and the same for what is worked out and for what arrives from outside: the verdict is stored with the
+digest of the rows, shown as blocking checks of the asset that stages them, and demanded by the publishing transaction.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import dagster as dg
 import psycopg
@@ -14,8 +15,8 @@ from meva_pipelines.assets import verdicts_shown
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.quality import verdicts
 from meva_pipelines.quality.expectations import Suite
-from meva_pipelines.quality.verdicts import Judge
-from meva_pipelines.resources import ledger
+from meva_pipelines.quality.verdicts import Judge, Verdict
+from meva_pipelines.resources import ledger, publishing
 from meva_pipelines.resources.ledger import Attempt, Status
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
@@ -24,6 +25,21 @@ from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
 def check_specs(suites: Sequence[Suite], asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """Return the checks under which an asset shows its verdicts; what is downstream of a failed one does not run."""
     return [dg.AssetCheckSpec(suite.name, asset=asset, description=suite.meaning, blocking=True) for suite in suites]
+
+
+def checks(
+    suites: Sequence[Suite],
+    said: Sequence[Verdict],
+    *,
+    attempt: int,
+    asset: dg.AssetKey,
+    more: Mapping[str, dg.MetadataValue[Any]] | None = None,
+) -> list[dg.AssetCheckResult]:
+    """Return the verdicts on an attempt as checks; `more` is shown beside those that stop it."""
+    return [
+        verdicts_shown.check(suite, verdict, attempt=attempt, asset=asset, more=None if verdict.is_passed else more)
+        for suite, verdict in zip(suites, said, strict=True)
+    ]
 
 
 class Staged(Protocol):
@@ -70,25 +86,41 @@ def judge_rows(
         is_passed = verdicts.store(connection, rows.attempt, said, digest=digest)
         if not is_passed:
             ledger.reject(connection, rows.attempt, told)
-    for suite, verdict in zip(suites, said, strict=True):
-        yield verdicts_shown.check(
-            suite,
-            [finding.as_json() for finding in verdict.findings],
-            attempt=rows.attempt.token,
-            duration_s=verdict.duration_s,
-            asset=asset,
-        )
+    yield from checks(suites, said, attempt=rows.attempt.token, asset=asset)
     if not is_passed:
         raise Rejected(told)
 
 
 def nothing_to_judge(
-    postgres: Postgres, rows: Staged, suites: Sequence[Suite], asset: dg.AssetKey
+    postgres: Postgres, rows: Staged, suites: Sequence[Suite], asset: dg.AssetKey, **figures: object
 ) -> Iterator[dg.AssetCheckResult]:
-    """End the attempt of a run that worked nothing out: it publishes nothing, and its checks say so."""
-    with postgres.connect(Role.WRITER, work=f"end attempt {rows.attempt.token}") as connection:
-        ledger.record(connection, rows.attempt.token, status=Status.PUBLISHED, finished_at=ledger.now(connection))
-    with postgres.connect(Role.WRITER, work=f"clean {rows.attempt.token}") as connection:
-        rows.drop(connection)
+    """End the attempt of a run that staged no row: it publishes nothing, and its checks say so.
+
+    `figures` go to the attempt, by their columns in the ledger.
+
+    Raises:
+        Superseded, Unavailable: as `publishing.locked`.
+    """
+    with publishing.locked(postgres, rows.attempt) as connection:
+        ledger.record(connection, rows.attempt.token, **{"inserted_rows": 0, "updated_rows": 0, **figures})
+    _drop(postgres, rows)
     for suite in suites:
         yield dg.AssetCheckResult(asset_key=asset, check_name=suite.name, passed=True, description="no row to judge")
+
+
+@contextmanager
+def publication(postgres: Postgres, rows: Staged, suites: Sequence[Suite]) -> Iterator[psycopg.Connection]:
+    """Lend the publishing transaction of judged rows; what was staged is dropped once it has committed.
+
+    Raises:
+        Rejected, Superseded, Unavailable: as `publishing.publication`.
+    """
+    names = tuple(suite.name for suite in suites)
+    with publishing.publication(postgres, rows.attempt, digest=rows.digest, suites=names) as connection:
+        yield connection
+    _drop(postgres, rows)
+
+
+def _drop(postgres: Postgres, rows: Staged) -> None:
+    with postgres.connect(Role.WRITER, work=f"clean {rows.attempt.token}") as connection:
+        rows.drop(connection)

@@ -6,18 +6,17 @@ read, decided and written; statements are in `resources/simulation_*`, rules in 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 
 import dagster as dg
 from sqlalchemy import Table
 
-from meva_pipelines.assets import attempts, tables
+from meva_pipelines.assets import attempts, derived, tables
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.simulation.documents import Kind
 from meva_pipelines.quality.simulation_suites import RESULT_SUITES
 from meva_pipelines.resources import (
     landing_ledger,
     ledger,
-    publishing,
     simulation_publishing,
     simulation_staging,
     simulation_totals,
@@ -32,7 +31,7 @@ from meva_pipelines.schema.roles import Role
 GROUP = "simulation"
 SOURCE = "landing"
 POOL = "mgg"
-DAYS = dg.DailyPartitionsDefinition(start_date="2025-10-28", timezone="Asia/Seoul", end_offset=1)
+DAYS = dg.DailyPartitionsDefinition(start_date="2025-10-28", timezone=SEOUL.key, end_offset=1)
 """Partition D holds what was received on the Korean day D; today's is there already, because files come by day."""
 
 RETENTION_POLICIES = tables.key(mgg.RETENTION_POLICIES)
@@ -95,11 +94,6 @@ _DESCRIPTIONS = {
 }
 
 
-def day_of(context: dg.AssetExecutionContext) -> date:
-    """Return the day of the run: the last one when a range is backfilled in a single run."""
-    return date.fromisoformat(context.partition_key_range.end)
-
-
 def _specs(flow: Flow) -> list[dg.AssetSpec]:
     return [
         tables.spec(
@@ -134,7 +128,11 @@ def _published(
 ) -> Iterator[dg.MaterializeResult[None]]:
     with postgres.connect(Role.WRITER, work="find batch") as connection:
         attempt = attempts.to_publish(
-            connection, subject=flow.subject, day=day_of(context), run_id=context.run.run_id, staged=flow.uploads
+            connection,
+            subject=flow.subject,
+            day=attempts.day_of(context),
+            run_id=context.run.run_id,
+            staged=flow.uploads,
         )
     if attempt.status is Status.STAGED:
         published = _publish(postgres, attempt, flow, store)
@@ -151,12 +149,7 @@ def _published(
 
 def _publish(postgres: Postgres, attempt: Attempt, flow: Flow, store: ObjectStore) -> Published:
     rows = simulation_staging.rows_of(attempt)
-    with (
-        ledger.watch(postgres, attempt),
-        publishing.publication(
-            postgres, attempt, digest=rows.digest, suites=tuple(suite.name for suite in RESULT_SUITES)
-        ) as connection,
-    ):
+    with ledger.watch(postgres, attempt), derived.publication(postgres, rows, RESULT_SUITES) as connection:
         published = simulation_publishing.publish(connection, rows, store)
         simulation_totals.record(connection, rows, published)
         landing_ledger.finish(
@@ -167,7 +160,6 @@ def _publish(postgres: Postgres, attempt: Attempt, flow: Flow, store: ObjectStor
             token=attempt.token,
         )
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
-        rows.drop(connection)
         simulation_staging.drop_abandoned(connection, store, subject=flow.subject)
     return published
 

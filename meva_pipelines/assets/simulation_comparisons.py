@@ -1,9 +1,7 @@
 """Simulations beside firings: every new firing with every simulation of its work order, judged and published."""
 
-from collections.abc import Iterator, Sequence
-from datetime import date
-from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
@@ -12,21 +10,21 @@ from pydantic import Field
 
 from meva_pipelines.assets import derived, pictures, tables
 from meva_pipelines.assets.simulation import GROUP, POOL
+from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.pressure.trace import Trace
 from meva_pipelines.quality.simulation_suites import COMPARISONS
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import (
     failpoints,
     ledger,
-    publishing,
     simulation_comparisons,
-    simulation_series,
     simulation_totals,
     staging,
 )
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Mode
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.simulation_comparisons import Pair
+from meva_pipelines.resources.simulation_comparisons import Fingerprinted, Pair
 from meva_pipelines.schema import mgg_curves, mgg_records
 from meva_pipelines.schema.roles import Role
 
@@ -37,8 +35,8 @@ PT_COMPARISONS = tables.key(mgg_records.PT_COMPARISONS)
 SUITES = (COMPARISONS,)
 SOURCE = "published curves"
 
-_SEOUL = ZoneInfo("Asia/Seoul")
 _POINTS_SHOWN = 400
+_SAID = 5
 
 
 class ComparisonConfig(dg.Config):
@@ -87,7 +85,7 @@ def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: 
 
     Raises:
         Rejected: the figures did not pass their audit; nothing was published.
-        Refused: a series is not in the hot tables.
+        Refused: a series is not in the hot tables; says where it lies.
     """
     attempt = _open(postgres, run_id)
     rows = simulation_comparisons.rows_of(attempt)
@@ -101,9 +99,7 @@ def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: 
             ledger.record(connection, attempt.token, received_rows=staged, quarantined_rows=0)
         failpoints.reach(Point.SIMULATION_COMPARED)
         yield from derived.judge_rows(postgres, judge, rows, SUITES, PT_COMPARISONS)
-        with publishing.publication(
-            postgres, attempt, digest=rows.digest, suites=tuple(suite.name for suite in SUITES)
-        ) as connection:
+        with derived.publication(postgres, rows, SUITES) as connection:
             written = simulation_comparisons.publish(connection, rows)
             ledger.record(connection, attempt.token, inserted_rows=written, unchanged_rows=staged - written)
             simulation_totals.log(
@@ -113,7 +109,6 @@ def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: 
                 details=f"attempt {attempt.token}: {len(pairs)} pairs",
             )
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
-        rows.drop(connection)
         staging.drop_abandoned(connection)
 
 
@@ -124,13 +119,9 @@ def _open(postgres: Postgres, run_id: str) -> Attempt:
             subject=mgg_records.PT_COMPARISONS.fullname,
             source=SOURCE,
             mode=Mode.INCREMENTAL,
-            day=_today(connection),
+            day=ledger.today(connection),
             dagster_run_id=run_id,
         )
-
-
-def _today(connection: psycopg.Connection) -> date:
-    return ledger.now(connection).astimezone(_SEOUL).date()
 
 
 def _result(postgres: Postgres, pairs: int) -> dg.MaterializeResult[None]:
@@ -138,13 +129,15 @@ def _result(postgres: Postgres, pairs: int) -> dg.MaterializeResult[None]:
         count = simulation_totals.of_table(connection, mgg_records.PT_COMPARISONS)
         newest = _newest_firing(connection)
         lines = [] if newest is None else _lines(connection, newest)
-        overlay = None if newest is None else _overlay(connection, newest)
+        overlay = {} if newest is None else _overlay(connection, newest)
+        archived = simulation_comparisons.in_archive(connection)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": count,
             "compared_pairs": pairs,
+            "pairs_in_archive": archived,
             "newest_firing": dg.MetadataValue.md(tables.markdown(lines)),
-            **({} if overlay is None else {"overlay": overlay}),
+            **overlay,
         }
     )
 
@@ -169,8 +162,8 @@ def _lines(connection: psycopg.Connection, firing: int) -> list[dict[str, object
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadataValue | None:
-    """Draw a firing, the corridor of its repeats and every simulation that it was compared with."""
+def _overlay(connection: psycopg.Connection, firing: int) -> dict[str, dg.MetadataValue[Any]]:
+    """Draw a firing, the corridor of its repeats and every simulation that it was compared with; say what is away."""
     repeats = connection.execute(
         "SELECT other.id FROM mgg.test_results AS t JOIN mgg.test_results AS other USING (work_order_id)"
         " WHERE t.id = %s AND other.is_current AND other.id <> t.id ORDER BY other.id",
@@ -181,13 +174,34 @@ def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadata
         " ON s.id = c.simulation_id WHERE c.test_result_id = %s ORDER BY s.id",
         [firing],
     ).fetchall()
-    curves = simulation_comparisons.Curves(connection)
-    measured = curves.measured(firing).trace
-    if isinstance(measured, str):
-        return None
-    traces = [curves.measured(number).trace for (number,) in repeats if simulation_series.measured(connection, number)]
-    others = [trace for trace in traces if not isinstance(trace, str)]
-    models = [(model or f"simulation {number}", curves.simulated(number).trace) for number, model in simulated]
+    curves, away = simulation_comparisons.Curves(connection), list[str]()
+
+    def trace(read: Callable[[int], Fingerprinted], number: int) -> Trace | None:
+        try:
+            found = read(number).trace
+        except Refused as refused:
+            found = str(refused)
+        if isinstance(found, str):
+            away.append(found)
+            return None
+        return found
+
+    measured = trace(curves.measured, firing)
+    others = [one for (number,) in repeats if (one := trace(curves.measured, number)) is not None]
+    models = [
+        (model or f"simulation {number}", one)
+        for number, model in simulated
+        if (one := trace(curves.simulated, number)) is not None
+    ]
+    shown: dict[str, dg.MetadataValue[Any]] = {}
+    if away:
+        shown["not_drawn"] = dg.MetadataValue.text("; ".join(away[:_SAID]))
+    if measured is not None:
+        shown["overlay"] = _picture(measured, others, models)
+    return shown
+
+
+def _picture(measured: Trace, others: Sequence[Trace], models: Sequence[tuple[str, Trace]]) -> dg.MarkdownMetadataValue:
 
     def draw(axes: Sequence["Axes"]) -> None:
         (plane,) = axes
@@ -201,9 +215,8 @@ def _overlay(connection: psycopg.Connection, firing: int) -> dg.MarkdownMetadata
             measured.time_ms[::step], measured.pressure_mpa[::step], color="black", linewidth=1.2, label="firing"
         )
         for model, trace in models:
-            if not isinstance(trace, str):
-                label = pictures.label(model, "simulation")
-                plane.plot(trace.time_ms, trace.pressure_mpa, linewidth=1.2, linestyle="--", label=label)
+            label = pictures.label(model, "simulation")
+            plane.plot(trace.time_ms, trace.pressure_mpa, linewidth=1.2, linestyle="--", label=label)
         plane.set(xlabel="time, ms", ylabel="pressure, MPa")
         plane.legend(frameon=False, fontsize=8)
 

@@ -7,12 +7,11 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from meva_pipelines.assets import derived, tables
-from meva_pipelines.assets.simulation import DAYS, FIRINGS, GROUP, POOL, SIMULATIONS, SOURCE, Flow, day_of
+from meva_pipelines.assets import attempts, derived, tables
+from meva_pipelines.assets.simulation import DAYS, FIRINGS, GROUP, POOL, SIMULATIONS, SOURCE, Flow
 from meva_pipelines.domain.failures import Refused, Rejected
-from meva_pipelines.quality import verdicts
 from meva_pipelines.quality.simulation_suites import RESULT_SUITES
-from meva_pipelines.quality.verdicts import Judge, Verdict
+from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import (
     failpoints,
     landing_ledger,
@@ -23,7 +22,7 @@ from meva_pipelines.resources import (
 )
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.landing import Landing
-from meva_pipelines.resources.ledger import Attempt, Mode, Status
+from meva_pipelines.resources.ledger import Attempt, Mode
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.simulation_desk import Desk, Fate, Sighting
@@ -145,7 +144,7 @@ class _Intake:
                 subject=self.flow.subject,
                 source=SOURCE,
                 mode=Mode.INCREMENTAL,
-                day=day_of(self.context),
+                day=attempts.day_of(self.context),
                 dagster_run_id=self.context.run.run_id,
             )
 
@@ -253,7 +252,7 @@ class _Intake:
         raise Refused(f"no file to take in {place}{f': {gone} is not there any more' if gone else ''}")
 
     def _judged(self, judge: Judge, rows: StagedRows, received: Received) -> Iterator[dg.AssetCheckResult]:
-        """Judge what is staged; a batch of nothing new has nothing to judge."""
+        """Judge what is staged; with nothing new the attempt ends here, and the assets behind it publish nothing."""
         failpoints.reach(Point.SIMULATION_BEFORE_VERDICT)
         if received.results:
             try:
@@ -262,21 +261,7 @@ class _Intake:
                 self._give_up(rows)
                 raise
         else:
-            with self.postgres.connect(Role.WRITER, work=f"record audit {rows.attempt.token}") as connection:
-                said = [Verdict(suite.name, (), 0.0) for suite in RESULT_SUITES]
-                digest = rows.digest(connection)
-                verdicts.store(connection, rows.attempt, said, digest=digest)
-                ledger.record(
-                    connection,
-                    rows.attempt.token,
-                    status=Status.STAGED,
-                    staged_at=ledger.now(connection),
-                    staged_digest=digest,
-                )
-            yield from (
-                dg.AssetCheckResult(check_name=suite.name, passed=True, description="nothing new to judge")
-                for suite in RESULT_SUITES
-            )
+            yield from derived.nothing_to_judge(self.postgres, rows, RESULT_SUITES, self.flow.uploads, unchanged_rows=0)
         failpoints.reach(Point.SIMULATION_AFTER_VERDICT)
 
     def _give_up(self, rows: StagedRows) -> None:

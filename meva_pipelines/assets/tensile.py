@@ -5,13 +5,15 @@ read, decided and written; statements are in `resources/tensile_*`, rules in `qu
 """
 
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import dataclass
 
 import dagster as dg
+import psycopg
 
-from meva_pipelines.assets import attempts, tables
+from meva_pipelines.assets import attempts, derived, tables
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.quality.tensile_suites import TENSILE_SUITES
-from meva_pipelines.resources import ledger, publishing, tensile_publishing, tensile_report, tensile_staging
+from meva_pipelines.resources import ledger, tensile_publishing, tensile_report, tensile_staging
 from meva_pipelines.resources.ledger import Attempt, Status
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
@@ -22,15 +24,36 @@ from meva_pipelines.schema.roles import Role
 SUBJECT = schema.TENSILE_TEST.fullname
 SOURCE = "landing"
 POOL = "tensile"
-DAYS = dg.DailyPartitionsDefinition(start_date="2025-10-28", timezone="Asia/Seoul", end_offset=1)
+DAYS = dg.DailyPartitionsDefinition(start_date="2025-10-28", timezone=SEOUL.key, end_offset=1)
 """Partition D holds what was received on the Korean day D; today's is there already, because files come by day."""
 
 UPLOADS = dg.AssetKey(["tensile", "uploads"])
 
 
-def day_of(context: dg.AssetExecutionContext) -> date:
-    """Return the day of the run: the last one when a range is backfilled in a single run."""
-    return date.fromisoformat(context.partition_key_range.end)
+@dataclass(frozen=True, slots=True)
+class StagedTests:
+    """A staged batch of tests, as the judge knows it."""
+
+    batch: Batch
+    store: ObjectStore
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt that staged it."""
+        return self.batch.attempt
+
+    @property
+    def name(self) -> str:
+        """The table that is judged."""
+        return self.batch.name("tests")
+
+    def digest(self, connection: psycopg.Connection) -> str:
+        """The digest of tests, files and points."""
+        return tensile_staging.digest(connection, self.batch)
+
+    def drop(self, connection: psycopg.Connection) -> None:
+        """Drop tables and points. Idempotent."""
+        tensile_staging.drop(connection, self.batch, self.store)
 
 
 @dg.multi_asset(
@@ -59,7 +82,7 @@ def published_tests(
     """Publish the judged tests of the day in one transaction, with the before-image of every superseded version."""
     with postgres.connect(Role.WRITER, work="find batch") as connection:
         attempt = attempts.to_publish(
-            connection, subject=SUBJECT, day=day_of(context), run_id=context.run.run_id, staged=UPLOADS
+            connection, subject=SUBJECT, day=attempts.day_of(context), run_id=context.run.run_id, staged=UPLOADS
         )
     if attempt.status is Status.STAGED:
         published = _publish(postgres, attempt, store)
@@ -88,19 +111,10 @@ def published_tests(
 
 def _publish(postgres: Postgres, attempt: Attempt, store: ObjectStore) -> tensile_publishing.Published:
     batch = Batch(attempt)
-    with (
-        ledger.watch(postgres, attempt),
-        publishing.publication(
-            postgres,
-            attempt,
-            digest=lambda connection: tensile_staging.digest(connection, batch),
-            suites=tuple(suite.name for suite in TENSILE_SUITES),
-        ) as connection,
-    ):
+    staged = StagedTests(batch, store)
+    with ledger.watch(postgres, attempt), derived.publication(postgres, staged, TENSILE_SUITES) as connection:
         published = tensile_publishing.publish(connection, batch, store, now=ledger.now(connection))
         tensile_publishing.record(connection, batch, published)
-    with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
-        tensile_staging.drop(connection, batch, store)
     return published
 
 

@@ -12,7 +12,7 @@ from meva_pipelines.assets import attempts, derived, tables
 from meva_pipelines.assets.tensile import POOL
 from meva_pipelines.quality.tensile_suites import STANDARDS
 from meva_pipelines.quality.verdicts import Judge
-from meva_pipelines.resources import ledger, publishing, tensile_registers, tensile_standards
+from meva_pipelines.resources import ledger, tensile_registers, tensile_standards
 from meva_pipelines.resources.landing import Landing
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.postgres import Postgres
@@ -143,7 +143,7 @@ def published_registers(context: dg.AssetExecutionContext, postgres: Postgres) -
 
 
 def _publish(postgres: Postgres, staged: _Staged) -> Published:
-    with publishing.publication(postgres, staged.attempt, digest=staged.digest, suites=(STANDARDS.name,)) as connection:
+    with derived.publication(postgres, staged, [STANDARDS]) as connection:
         published = tensile_standards.publish(connection, staged.batch, now=ledger.now(connection))
         ledger.record(
             connection,
@@ -151,8 +151,6 @@ def _publish(postgres: Postgres, staged: _Staged) -> Published:
             inserted_rows=published.inserted_rows,
             updated_rows=published.updated_rows,
         )
-    with postgres.connect(Role.WRITER, work=f"clean {staged.attempt.token}") as connection:
-        staged.drop(connection)
     return published
 
 

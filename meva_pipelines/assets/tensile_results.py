@@ -7,8 +7,8 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from meva_pipelines.assets import derived, tables, tensile_pictures
-from meva_pipelines.assets.tensile import DAYS, POOL, day_of
+from meva_pipelines.assets import attempts, derived, tables, tensile_pictures
+from meva_pipelines.assets.tensile import DAYS, POOL
 from meva_pipelines.domain.tensile.comparison import Outcome
 from meva_pipelines.domain.tensile.evaluation.evaluator import EVALUATOR_VERSION
 from meva_pipelines.domain.tensile.evaluation.recipe import Recipe, SlopeMethod
@@ -16,7 +16,6 @@ from meva_pipelines.quality.tensile_suites import COMPARISONS, RESULTS
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import (
     ledger,
-    publishing,
     tensile_comparisons,
     tensile_evaluations,
     tensile_results,
@@ -93,7 +92,7 @@ def simulation_result(
             subject=tensile_results.SUBJECT,
             source=_SOURCE,
             mode=Mode.FULL if config.again else Mode.INCREMENTAL,
-            day=day_of(context),
+            day=attempts.day_of(context),
             dagster_run_id=context.run.run_id,
         )
     rows = tensile_results.staged(attempt)
@@ -157,11 +156,9 @@ def _pictures(
 
 
 def _publish_results(postgres: Postgres, rows: StagedRows, *, is_replacing: bool) -> tensile_results.Published:
-    with publishing.publication(postgres, rows.attempt, digest=rows.digest, suites=(RESULTS.name,)) as connection:
+    with derived.publication(postgres, rows, [RESULTS]) as connection:
         published = tensile_results.publish(connection, rows, ledger.now(connection), is_replacing=is_replacing)
         ledger.record(connection, rows.attempt.token, inserted_rows=published.inserted, updated_rows=published.replaced)
-    with postgres.connect(Role.WRITER, work=f"clean {rows.attempt.token}") as connection:
-        rows.drop(connection)
     return published
 
 
@@ -238,11 +235,9 @@ def standard_comparison(
 
 
 def _publish_comparisons(postgres: Postgres, rows: StagedRows) -> int:
-    with publishing.publication(postgres, rows.attempt, digest=rows.digest, suites=(COMPARISONS.name,)) as connection:
+    with derived.publication(postgres, rows, [COMPARISONS]) as connection:
         changed = tensile_comparisons.publish(connection, rows, ledger.now(connection))
         ledger.record(connection, rows.attempt.token, updated_rows=changed)
-    with postgres.connect(Role.WRITER, work=f"clean {rows.attempt.token}") as connection:
-        rows.drop(connection)
     return changed
 
 

@@ -8,8 +8,8 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from meva_pipelines.assets import pictures, tables
-from meva_pipelines.assets.tensile import DAYS, POOL, SOURCE, SUBJECT, UPLOADS, day_of
+from meva_pipelines.assets import attempts, derived, pictures, tables
+from meva_pipelines.assets.tensile import DAYS, POOL, SOURCE, SUBJECT, UPLOADS, StagedTests
 from meva_pipelines.domain.failures import Refused, Rejected, Unusable
 from meva_pipelines.domain.tensile.recording import Reading, Recording, Refusal
 from meva_pipelines.quality import verdicts
@@ -84,7 +84,8 @@ class _Report:
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=POOL,
     check_specs=[
-        dg.AssetCheckSpec(_CHECK, asset=UPLOADS, description="No file or test of the run was refused or had vanished.")
+        *derived.check_specs(TENSILE_SUITES, UPLOADS),
+        dg.AssetCheckSpec(_CHECK, asset=UPLOADS, description="No file or test of the run was refused or had vanished."),
     ],
 )
 def uploads(
@@ -105,7 +106,7 @@ def uploads(
             subject=SUBJECT,
             source=SOURCE,
             mode=Mode.INCREMENTAL,
-            day=day_of(context),
+            day=attempts.day_of(context),
             dagster_run_id=context.run.run_id,
         )
     with ledger.watch(postgres, attempt):
@@ -120,11 +121,11 @@ def uploads(
         tensile_desk.clear(landing, attempt, sightings, report.reasons)
         failpoints.reach(Point.TENSILE_CLEARED)
         _demand_some(sightings, report, landing)
-        figures = _audit(postgres, judge, batch, received)
+        gates, figures = _audit(postgres, store, judge, batch, received, quarantined)
     for sighting in sightings:
         context.log.info(f"{sighting.name}: {sighting.fate}; {sighting.told}")
     counts = {**figures, "quarantined_tests": quarantined, "replayed_uploads": replayed}
-    yield _result(attempt, sightings, report, counts)
+    yield _result(attempt, sightings, report, counts, gates)
 
 
 def _replay(connection: psycopg.Connection, attempt: Attempt, rule: str) -> int:
@@ -191,20 +192,42 @@ def _is_refused(sighting: Sighting, report: _Report) -> bool:
 
 
 def _audit(
-    postgres: Postgres, judge: Judge, batch: Batch, received: tensile_staging.Received
-) -> dict[str, int | float | str]:
-    """Judge the staged tests and write the verdicts and figures; a batch of nothing new has nothing to judge."""
+    postgres: Postgres,
+    store: ObjectStore,
+    judge: Judge,
+    batch: Batch,
+    received: tensile_staging.Received,
+    quarantined: int,
+) -> tuple[list[dg.AssetCheckResult], dict[str, int | float | str]]:
+    """Judge the staged tests and write the verdicts and figures; returns the gates and what is told.
+
+    With nothing new the attempt ends here, and the assets behind it publish nothing.
+    """
     with postgres.connect(Role.WRITER, work="look at batch") as connection:
         staged = tensile_report.staged_tests(connection, batch)
         digest = tensile_staging.digest(connection, batch)
-    said = (
-        judge.judge(
+    figures = {
+        "received_files": received.files,
+        "received_tests": received.tests,
+        "staged_tests": staged,
+        "received_points": received.points,
+        "received_mb": round(received.bytes / 1e6, 3),
+    }
+    if not staged:
+        counts = {"received_rows": quarantined, "quarantined_rows": quarantined, "bytes_received": received.bytes}
+        ended = derived.nothing_to_judge(
+            postgres,
+            StagedTests(batch, store),
             TENSILE_SUITES,
-            sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
-            tables={Target.TESTS: batch.name("tests")},
+            UPLOADS,
+            **counts,
+            details={"refused_tests": quarantined},
         )
-        if staged
-        else [verdicts.Verdict(suite.name, (), 0.0) for suite in TENSILE_SUITES]
+        return list(ended), {**figures, "audit": "no test to judge"}
+    said = judge.judge(
+        TENSILE_SUITES,
+        sqlalchemy_url=postgres.reading_url(Role.WRITER, schema=STAGING_SCHEMA),
+        tables={Target.TESTS: batch.name("tests")},
     )
     failpoints.reach(Point.AUDIT_BEFORE_VERDICT)
     with postgres.connect(Role.WRITER, work=f"record audit {batch.attempt.token}") as connection:
@@ -222,19 +245,19 @@ def _audit(
             told = f"the audit failed ({verdicts.failures(said)}); nothing was published and the tests before stay."
             ledger.reject(connection, batch.attempt, told)
     failpoints.reach(Point.AUDIT_AFTER_VERDICT)
-    return {
-        "received_files": received.files,
-        "received_tests": received.tests,
-        "staged_tests": staged,
-        "received_points": received.points,
-        "received_mb": round(received.bytes / 1e6, 3),
+    return derived.checks(TENSILE_SUITES, said, attempt=batch.attempt.token, asset=UPLOADS), {
+        **figures,
         "audit_s": round(sum(verdict.duration_s for verdict in said), 3),
         "audit": "passed" if is_passed else "failed: nothing of this batch can be published",
     }
 
 
 def _result(
-    attempt: Attempt, sightings: Sequence[Sighting], report: _Report, figures: dict[str, int | float | str]
+    attempt: Attempt,
+    sightings: Sequence[Sighting],
+    report: _Report,
+    figures: dict[str, int | float | str],
+    gates: Sequence[dg.AssetCheckResult],
 ) -> dg.MaterializeResult[None]:
     troubled = [s for s in sightings if s.fate in {Fate.REFUSED, Fate.GONE} or _is_refused(s, report)]
     metadata: dict[str, Any] = {
@@ -250,6 +273,7 @@ def _result(
     return dg.MaterializeResult(
         metadata=metadata,
         check_results=[
+            *gates,
             dg.AssetCheckResult(
                 check_name=_CHECK,
                 passed=is_whole,
@@ -258,7 +282,7 @@ def _result(
                 if is_whole
                 else f"{figures['quarantined_tests']} tests or files wait in meva.quarantine; "
                 + ", ".join(sighting.name for sighting in troubled[:_CURVES_SHOWN]),
-            )
+            ),
         ],
     )
 

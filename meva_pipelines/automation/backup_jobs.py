@@ -7,8 +7,9 @@ import dagster as dg
 from pydantic import Field
 
 from meva_pipelines.assets import backup, backup_custody
+from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent, Trigger
-from meva_pipelines.domain.failures import Refused, Rejected
+from meva_pipelines.domain.failures import Refused, Rejected, Unavailable
 from meva_pipelines.resources import (
     backup_custody as custody,
 )
@@ -24,6 +25,8 @@ from meva_pipelines.resources.backup_taking import Request, Vault
 from meva_pipelines.resources.postgres import Postgres
 
 KINDS = ("full", "incremental", "wal", "logical", "files", "files_incremental")
+PHYSICAL = frozenset({"full", "incremental", "wal"})
+"""Kinds that need the right to replicate."""
 
 backup_nightly = dg.define_asset_job(
     "backup_nightly",
@@ -55,40 +58,42 @@ backup_files_round = dg.define_asset_job(
 )
 
 
-class NowConfig(dg.Config):
+class NowConfig(backup.ReasonConfig):
     """What is backed up at once, and why."""
 
     kinds: list[str] = Field(default=["full", "wal"], description=f"In this order; of {', '.join(KINDS)}", min_length=1)
     trigger: str = Field(default=Trigger.MANUAL_REQUEST.value, description=f"One of {', '.join(Trigger)}")
-    description: str = Field(default="", description="The reason in a person's words", max_length=500)
-    tags: list[str] = Field(default_factory=list, description="Labels")
 
 
 @dg.op(pool=backup.POOL)
 def take_backup(context: dg.OpExecutionContext, config: NowConfig, postgres: Postgres, vault: Vault) -> None:
-    """Take backups at once, one after the other."""
+    """Take backups at once, one after the other; a dump where the server gives nothing else."""
     if strange := sorted(set(config.kinds) - set(KINDS)):
         raise Refused(f"no such kind of backup: {', '.join(strange)}; there are {', '.join(KINDS)}")
-    request = Request(
-        trigger=Trigger(config.trigger),
-        description=config.description,
-        tags=tuple(config.tags),
-        run_id=context.run.run_id,
-    )
-    for kind in config.kinds:
-        match kind:
-            case "full":
-                taken = backup_physical.take_full(postgres, vault, request)
-            case "incremental":
-                taken = backup_physical.take_incremental(postgres, vault, request)
-            case "wal":
-                taken = backup_wal.take(postgres, vault, request)
-            case "logical":
-                taken = backup_logical.take(postgres, vault, request)
-            case _:
-                extent = Extent.FULL if kind == "files" else Extent.INCREMENTAL
-                taken = backup_files.take(postgres, vault, request, extent=extent)
+    with backup_server.session(postgres.dsn(), work="look at server") as connection:
+        said = backup_server.never(connection, Extent.FULL)
+    kinds = config.kinds
+    if said and PHYSICAL & set(kinds):
+        context.log.warning(f"{said}: a dump is taken instead")
+        kinds = list(dict.fromkeys("logical" if kind in PHYSICAL else kind for kind in kinds))
+    for kind in kinds:
+        taken = _taken(kind, postgres, vault, config.request(context.run.run_id))
         context.log.info(f"{kind}: {taken.id}, {taken.compressed_size:,} bytes stored of {taken.file_size:,}")
+
+
+def _taken(kind: str, postgres: Postgres, vault: Vault, request: Request) -> Backup:
+    match kind:
+        case "full":
+            return backup_physical.take_full(postgres, vault, request)
+        case "incremental":
+            return backup_physical.take_incremental(postgres, vault, request)
+        case "wal":
+            return backup_wal.take(postgres, vault, request)
+        case "logical":
+            return backup_logical.take(postgres, vault, request)
+        case _:
+            extent = Extent.FULL if kind == "files" else Extent.INCREMENTAL
+            return backup_files.take(postgres, vault, request, extent=extent)
 
 
 @dg.job(description="Take backups at once, with a reason: by hand, before a change, or because something is wrong.")
@@ -111,6 +116,8 @@ def read_backup(context: dg.OpExecutionContext, config: OneBackupConfig, postgre
     verified = custody.verify(postgres, shelf, [shelf.record(config.backup_id)])
     if verified.corrupted:
         raise Rejected(verified.corrupted[config.backup_id])
+    if verified.unread:
+        raise Unavailable(verified.unread[0])
     context.log.info(f"{config.backup_id} on {shelf.target.name} is sound: {verified.bytes_read:,} bytes")
 
 

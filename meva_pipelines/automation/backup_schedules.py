@@ -6,7 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from meva_pipelines.automation import backup_jobs
-from meva_pipelines.domain.alerts import SEOUL
+from meva_pipelines.domain.days import SEOUL
 
 
 @dg.schedule(

@@ -1,7 +1,5 @@
 """What can be started: the syncs and the rollback of the registry. When they start is in `schedules`."""
 
-from zoneinfo import ZoneInfo
-
 import dagster as dg
 from pydantic import Field
 
@@ -13,7 +11,6 @@ from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.registry_rollback import Undone
 from meva_pipelines.schema.roles import Role
 
-SEOUL = ZoneInfo("Asia/Seoul")
 REGISTRY = dg.AssetSelection.groups("aed") | dg.AssetSelection.groups("ops")
 
 
@@ -138,7 +135,7 @@ def _tombstone(postgres: Postgres, config: DeletionConfig, run_id: str) -> regis
             subject=aed.SUBJECT,
             source=config.source,
             mode=Mode.DELETION,
-            day=ledger.now(connection).astimezone(SEOUL).date(),
+            day=ledger.today(connection),
             dagster_run_id=run_id,
         )
     with ledger.watch(postgres, attempt), publishing.locked(postgres, attempt) as connection:

@@ -7,7 +7,8 @@ import dagster as dg
 
 from meva_pipelines.assets import aed, aed_exports, simulation, tensile
 from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS, Flow
-from meva_pipelines.automation import jobs, simulation_jobs, tensile_jobs
+from meva_pipelines.automation import jobs, simulation_jobs, tensile_jobs, under_way
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.resources import landing_ledger, ledger, tensile_desk, tensile_intake
 from meva_pipelines.resources.landing import Landing
@@ -21,13 +22,6 @@ DOCUMENTS_PER_TICK = 1_000
 """Most files of simulations or firings that one run takes."""
 
 _SHOWN = 5
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.sensor(
@@ -50,10 +44,8 @@ def aed_exports_landed(context: dg.SensorEvaluationContext, landing: Landing) ->
         return dg.SkipReason(f"waiting until nothing in {place} changes: {_listed(arrivals.changing)}{left_alone}")
     if not arrivals.settled:
         return dg.SkipReason(f"no export file lies in {place}{left_alone}")
-    if busy := context.instance.get_runs(
-        dg.RunsFilter(job_name=jobs.aed_export_sync.name, statuses=_UNDER_WAY), limit=1
-    ):
-        return dg.SkipReason(f"run {busy[0].run_id[:8]} is taking files; {len(arrivals.settled)} lie in {place}")
+    if busy := under_way.run_of(context.instance, jobs.aed_export_sync.name):
+        return dg.SkipReason(f"run {busy} is taking files; {len(arrivals.settled)} lie in {place}")
     chosen = arrivals.settled[:FILES_PER_TICK]
     day = aed.DAYS.get_last_partition_key()
     if day is None:
@@ -84,10 +76,8 @@ def tensile_files_landed(
     place = landing.place(tensile_desk.FOLDER)
     still = f"; still changing: {_listed(arrivals.changing)}" if arrivals.changing else ""
     still += f"; left alone: {_listed(arrivals.ignored)}" if arrivals.ignored else ""
-    if busy := context.instance.get_runs(
-        dg.RunsFilter(job_name=tensile_jobs.tensile_intake.name, statuses=_UNDER_WAY), limit=1
-    ):
-        return dg.SkipReason(f"run {busy[0].run_id[:8]} is taking files; {len(arrivals.settled)} lie in {place}")
+    if busy := under_way.run_of(context.instance, tensile_jobs.tensile_intake.name):
+        return dg.SkipReason(f"run {busy} is taking files; {len(arrivals.settled)} lie in {place}")
     with postgres.connect(Role.READER, work="look for uploads") as connection:
         unfinished = landing_ledger.unfinished(
             connection, files=tensile_intake.FILES, source=tensile.SOURCE, limit=tensile_desk.FILES_PER_RUN
@@ -103,8 +93,8 @@ def tensile_files_landed(
         f"did not end{still}"
     )
     return dg.RunRequest(
-        run_key=f"{now.astimezone(ledger.SEOUL):%Y-%m-%dT%H}/{identity}",
-        partition_key=f"{now.astimezone(ledger.SEOUL):%Y-%m-%d}",
+        run_key=f"{now.astimezone(SEOUL):%Y-%m-%dT%H}/{identity}",
+        partition_key=f"{now.astimezone(SEOUL):%Y-%m-%d}",
         run_config={"ops": {"tensile__uploads": {"config": {"files": names}}}},
         tags={"meva/files": str(len(chosen)), "meva/unfinished": str(len(unfinished))},
     )
@@ -148,13 +138,13 @@ def _documents_landed(
     left_alone = f"; left alone: {_listed(arrivals.ignored)}" if arrivals.ignored else ""
     if arrivals.changing:
         return dg.SkipReason(f"waiting until nothing in {place} changes: {_listed(arrivals.changing)}{left_alone}")
-    if busy := context.instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1):
-        return dg.SkipReason(f"run {busy[0].run_id[:8]} is taking files; {len(arrivals.settled)} lie in {place}")
+    if busy := under_way.run_of(context.instance, job):
+        return dg.SkipReason(f"run {busy} is taking files; {len(arrivals.settled)} lie in {place}")
     with postgres.connect(Role.READER, work="look for uploads") as connection:
         unfinished = landing_ledger.unfinished(
             connection, files=flow.files, source=simulation.SOURCE, limit=DOCUMENTS_PER_TICK
         )
-        now = ledger.now(connection).astimezone(ledger.SEOUL)
+        now = ledger.now(connection).astimezone(SEOUL)
     chosen = arrivals.settled[:DOCUMENTS_PER_TICK]
     if not chosen and not unfinished:
         return dg.SkipReason(f"no file lies in {place}{left_alone}")

@@ -6,8 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from meva_pipelines.automation import jobs, tensile_jobs
-
-SEOUL = jobs.SEOUL
+from meva_pipelines.domain.days import SEOUL
 
 
 def _day_before(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:

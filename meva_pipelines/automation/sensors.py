@@ -3,18 +3,17 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from meva_pipelines.automation.alerts import deliver_alerts
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.resources import ledger, outbox
 from meva_pipelines.resources.alerts import NO_WEBHOOK, Webhook
 from meva_pipelines.resources.outbox import Due, Waiting
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
 
-SEOUL = ZoneInfo("Asia/Seoul")
 _ASKED_AGAIN_AFTER_S = 600
 
 

@@ -11,6 +11,7 @@ from meva_pipelines.assets import simulation, simulation_comparisons, tables
 from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS, Flow
 from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
 from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.simulation import takeover
 from meva_pipelines.quality.verdicts import Judge
@@ -138,7 +139,7 @@ class TakeoverConfig(dg.Config):
     """Which old database is taken over."""
 
     path: str = Field(description="Path of the SQLite file on this machine; it is only read")
-    time_zone: str = Field(default="Asia/Seoul", description="Zone of its times, which name none")
+    time_zone: str = Field(default=SEOUL.key, description="Zone of its times, which name none")
     dry_run: bool = Field(default=True, description="Only count the rows of the old tables; nothing is written")
 
 
@@ -156,7 +157,7 @@ def take_over(context: dg.OpExecutionContext, config: TakeoverConfig, postgres: 
                 subject=sqlite_takeover.SUBJECT,
                 source=source.sha256[:12],
                 mode=Mode.FULL,
-                day=ledger.now(connection).astimezone(ledger.SEOUL).date(),
+                day=ledger.today(connection),
                 dagster_run_id=context.run.run_id,
             )
         with ledger.watch(postgres, attempt):
@@ -172,9 +173,10 @@ def take_over(context: dg.OpExecutionContext, config: TakeoverConfig, postgres: 
                     details={proof.table: proof.digest for proof in proofs},
                 )
     for proof in proofs:
+        earlier = f"; proved {proof.proved_before:%Y-%m-%d}, archived since" if proof.proved_before else ""
         context.log.info(
             f"{proof.table}: {proof.source_rows:,} old rows = {proof.rows:,} taken + {proof.quarantined_rows:,} in"
-            f" quarantine, digest {proof.digest[:16]} on both sides"
+            f" quarantine, digest {proof.digest[:16]} on both sides{earlier}"
         )
 
 

@@ -2,18 +2,11 @@
 
 import dagster as dg
 
-from meva_pipelines.automation import tensile_jobs
+from meva_pipelines.automation import tensile_jobs, under_way
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.resources import ledger, tensile_results
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
-
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.sensor(
@@ -28,11 +21,11 @@ def tensile_tests_unevaluated(context: dg.SensorEvaluationContext, postgres: Pos
     The run key changes with the hour: what could not be evaluated is tried again then.
     """
     for job in (tensile_jobs.tensile_intake, tensile_jobs.tensile_evaluation):
-        if busy := context.instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=_UNDER_WAY), limit=1):
-            return dg.SkipReason(f"run {busy[0].run_id[:8]} is evaluating")
+        if busy := under_way.run_of(context.instance, job.name):
+            return dg.SkipReason(f"run {busy} is evaluating")
     with postgres.connect(Role.READER, work="look for tests") as connection:
         found = tensile_results.unevaluated(connection)
-        now = ledger.now(connection).astimezone(ledger.SEOUL)
+        now = ledger.now(connection).astimezone(SEOUL)
     if found is None:
         return dg.SkipReason("every published test is evaluated, or waits in meva.quarantine")
     return dg.RunRequest(

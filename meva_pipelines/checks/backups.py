@@ -3,7 +3,8 @@
 import dagster as dg
 
 from meva_pipelines.assets import backup, backup_custody
-from meva_pipelines.domain.backup import alarms, preflight
+from meva_pipelines.domain import alarms
+from meva_pipelines.domain.backup import preflight
 from meva_pipelines.domain.backup.chains import chains
 from meva_pipelines.domain.backup.retention import Policy, families
 from meva_pipelines.domain.backup.vocabulary import Method

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 import psycopg
+from psycopg import sql
 
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.simulation import FIRINGS, FLOWS, RETENTION_POLICIES, SIMULATIONS
 from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
 from meva_pipelines.domain.simulation.retention import POLICIES
 from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.simulation_series import FIRING_IS_ARCHIVED, SIMULATION_IS_ARCHIVED
 from meva_pipelines.schema import mgg_curves
 from meva_pipelines.schema.base import METADATA
 from meva_pipelines.schema.roles import Role
@@ -64,36 +66,42 @@ def documents_are_accounted_for(
 
 @dg.asset_check(asset=SIMULATION_TIME_SERIES)
 def simulated_points_are_those_of_the_run(postgres: Postgres) -> dg.AssetCheckResult:
-    """Every simulation of the newest publication has the points that its row states."""
+    """Every simulation of the newest publication has the points that its row states, or its quarter is archived."""
     with postgres.connect(Role.READER, work="count points") as connection:
         return _points(
             connection,
-            "SELECT count(*), count(*) FILTER (WHERE p.points IS DISTINCT FROM s.num_data_points), sum(p.points)"
-            " FROM mgg.forward_simulations AS s CROSS JOIN LATERAL (SELECT count(*) AS points"
-            " FROM mgg.simulation_time_series AS t WHERE (t.simulation_id, t.created_at) = (s.id, s.created_at)) AS p"
-            " WHERE s.curve_sha256 IS NOT NULL AND s.token = (SELECT max(token) FROM ops.sync_runs"
-            " WHERE subject = %s AND status = 'published')",
+            sql.SQL(
+                "SELECT count(*), count(*) FILTER (WHERE p.points IS DISTINCT FROM s.num_data_points"
+                " AND NOT (p.points = 0 AND {})), sum(p.points)"
+                " FROM mgg.forward_simulations AS s CROSS JOIN LATERAL (SELECT count(*) AS points FROM"
+                " mgg.simulation_time_series AS p WHERE (p.simulation_id, p.created_at) = (s.id, s.created_at)) AS p"
+                " WHERE s.curve_sha256 IS NOT NULL AND s.token = (SELECT max(token) FROM ops.sync_runs"
+                " WHERE subject = %s AND status = 'published')"
+            ).format(SIMULATION_IS_ARCHIVED),
             SIMULATIONS.subject,
         )
 
 
 @dg.asset_check(asset=TEST_TIME_SERIES)
 def measured_points_are_those_of_the_run(postgres: Postgres) -> dg.AssetCheckResult:
-    """Every file of the newest publication has the points that its row states."""
+    """Every file of the newest publication has the points that its row states, or its quarter is archived."""
     with postgres.connect(Role.READER, work="count points") as connection:
         return _points(
             connection,
-            "SELECT count(*), count(*) FILTER (WHERE p.points IS DISTINCT FROM f.num_data_points), sum(p.points)"
-            " FROM mgg.test_results AS r JOIN mgg.test_result_files AS f ON f.test_result_id = r.id"
-            " CROSS JOIN LATERAL (SELECT count(*) AS points FROM mgg.test_time_series AS t"
-            " WHERE (t.test_result_id, t.file_id, t.test_date) = (f.test_result_id, f.id, f.test_date)) AS p"
-            " WHERE r.token = (SELECT max(token) FROM ops.sync_runs WHERE subject = %s AND status = 'published')",
+            sql.SQL(
+                "SELECT count(*), count(*) FILTER (WHERE p.points IS DISTINCT FROM f.num_data_points"
+                " AND NOT (p.points = 0 AND {})), sum(p.points)"
+                " FROM mgg.test_results AS t JOIN mgg.test_result_files AS f ON f.test_result_id = t.id"
+                " CROSS JOIN LATERAL (SELECT count(*) AS points FROM mgg.test_time_series AS p"
+                " WHERE (p.test_result_id, p.file_id, p.test_date) = (f.test_result_id, f.id, f.test_date)) AS p"
+                " WHERE t.token = (SELECT max(token) FROM ops.sync_runs WHERE subject = %s AND status = 'published')"
+            ).format(FIRING_IS_ARCHIVED),
             FIRINGS.subject,
         )
 
 
-def _points(connection: psycopg.Connection, query: str, subject: str) -> dg.AssetCheckResult:
-    curves, wrong, points = connection.execute(query.encode(), [subject]).fetchone() or (0, 0, 0)
+def _points(connection: psycopg.Connection, query: sql.Composed, subject: str) -> dg.AssetCheckResult:
+    curves, wrong, points = connection.execute(query, [subject]).fetchone() or (0, 0, 0)
     return dg.AssetCheckResult(
         passed=wrong == 0, metadata={"curves": curves, "incomplete_curves": wrong, "points": int(points or 0)}
     )

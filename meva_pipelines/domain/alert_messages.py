@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from meva_pipelines.domain.alerts import SEOUL, Kind, Sync
+from meva_pipelines.domain.alerts import Kind, Sync
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.digests import LABORATORY, NOTHING_WAITS, Backlog, Concern, Tally
 
 _TITLE_LIMIT = 150

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import (
     Incomplete,
     QuotaExhausted,
@@ -20,7 +20,6 @@ from meva_pipelines.domain.failures import (
     Unavailable,
 )
 
-SEOUL = ZoneInfo("Asia/Seoul")
 DEADLINE = time(7)
 """The day before must be published by then, Korean time (seed 001 §6.1)."""
 

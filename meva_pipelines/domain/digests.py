@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
-from meva_pipelines.domain.alerts import SEOUL, SYNC_MODES, TOO_SLOW, Outcome, Sync
+from meva_pipelines.domain.alerts import SYNC_MODES, TOO_SLOW, Outcome, Sync
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Superseded
 
 DIGEST_AT = time(9)

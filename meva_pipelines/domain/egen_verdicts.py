@@ -13,17 +13,16 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
-from zoneinfo import ZoneInfo
 
 import orjson
 
 from meva_pipelines.domain.contract import Shape, Wire
+from meva_pipelines.domain.days import SEOUL, korean_day
 
 BOM = b"\xef\xbb\xbf"
 ERROR_BYTES = 65_536
 """Errors are small: a JSON body beyond this many bytes is not searched for one."""
 
-_SEOUL = ZoneInfo("Asia/Seoul")
 _MEDIA_TYPES = {
     Wire.XML: frozenset({"application/xml", "text/xml"}),
     Wire.JSON: frozenset({"application/json", "text/json"}),
@@ -177,7 +176,7 @@ def root_of(content: bytes) -> str | None:
 
 def quota_reset(now: datetime) -> datetime:
     """The next midnight in Korea after `now` (aware), when daily quotas start anew."""
-    return datetime.combine(now.astimezone(_SEOUL).date() + timedelta(days=1), datetime.min.time(), _SEOUL)
+    return datetime.combine(korean_day(now) + timedelta(days=1), datetime.min.time(), SEOUL)
 
 
 def retry_after_s(value: str | None, *, now: datetime) -> float | None:

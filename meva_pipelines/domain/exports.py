@@ -10,11 +10,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from zoneinfo import ZoneInfo
 
 import orjson
 
 from meva_pipelines.domain.contract import TableContract
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Rejected, Unavailable
 
 Cells = Sequence[str | None]
@@ -22,7 +22,6 @@ Cells = Sequence[str | None]
 HEADER_ROWS = 20
 """Rows at the top of a table among which the header is looked for: exports begin with titles and blank rows."""
 
-SEOUL = ZoneInfo("Asia/Seoul")
 _DATE_IN_NAME = re.compile(r"(?<!\d)(20\d\d)[-._]?(\d\d)[-._]?(\d\d)(?!\d)", re.ASCII)
 _SHOWN = 40
 _ALIKE = 0.5

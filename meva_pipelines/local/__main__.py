@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -131,13 +130,15 @@ def backup(trigger: str, description: str, kinds: str) -> None:
 
 @main.command()
 @click.option("--into", required=True, type=click.Path(path_type=Path), help="A new folder for the server's files.")
-@click.option("--at", help="A moment with its offset, 2026-11-19T14:59:59+09:00; the latest without it.")
+@click.option("--at", default="", help="A moment with its offset, 2026-11-19T14:59:59+09:00; the latest without it.")
 @click.option("--target", default="", help="Target to restore from; the first without it.")
-def restore(into: Path, at: str | None, target: str) -> None:
+@click.option("--server", default="", help="System identifier, where the target holds backups of several servers.")
+@click.option("--without", multiple=True, help="A backup that must not be used, because it is bad; may be repeated.")
+def restore(into: Path, at: str, target: str, server: str, without: tuple[str, ...]) -> None:
     """Lay a whole server from its backups into a folder; asks no database, for the day when there is none."""
     shelf = environment.vault().shelf(target)
-    goal = Goal(at=datetime.fromisoformat(at) if at else None)
-    route = backup_restoring.into_folder(shelf, goal, into.absolute())
+    goal = Goal(at=backup_restoring.moment(at), without=without)
+    route = backup_restoring.into_folder(shelf, goal, into.absolute(), system_id=server)
     click.echo(f"{into / 'data'} recovers to {at or route.covers_until.isoformat()} when its server is started,")
     click.echo("with the settings and passwords that it had; nothing else was touched")
 

@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 import click
 import httpx
 
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.local import demo_backup, demo_firings, demo_laboratory, environment
-from meva_pipelines.local.environment import SANDBOX_PAST_DAYS, SEOUL
+from meva_pipelines.local.environment import SANDBOX_PAST_DAYS
 from meva_pipelines.local.telling import Demo, demand, step
 
 _REGISTRY_FIGURES = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from meva_pipelines.local.environment import SEOUL
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.local.telling import Demo, demand, step
 from meva_pipelines.sandbox import firing_files
 from meva_pipelines.sandbox.firings import GOOD_MODEL, WORSE_MODEL, Season

@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from meva_pipelines.local.environment import SEOUL
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.local.telling import Demo, demand, step
 from meva_pipelines.sandbox.laboratory import Laboratory
 

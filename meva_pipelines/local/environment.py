@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
 from psycopg import pq
 from sqlalchemy import URL, make_url
 
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.embedded_postgres import DEFAULT_HOME, EmbeddedPostgres
@@ -30,7 +30,6 @@ from meva_pipelines.schema import migrate
 
 PROJECT = Path(__file__).parent.parent.parent
 DAGSTER_DATABASE = "dagster"
-SEOUL = ZoneInfo("Asia/Seoul")
 SANDBOX_PAST_DAYS = 2
 REGISTRY_SIZE = 81_464
 _SANDBOX_START_S = 60
@@ -81,11 +80,12 @@ def prepare() -> Environment:
 
 
 def vault() -> Vault:
-    """Return the targets and keys of backups as they are set, without asking for a server."""
+    """Return the targets and keys of backups as they are set, without asking for a server. No key is made here."""
     folder = home()
+    kept = folder / "backup-key"
     return Vault(
         url=os.environ.get("MEVA_BACKUP_URL") or (folder / "backups").as_uri(),
-        key=os.environ.get("MEVA_BACKUP_KEY") or _backup_key(folder / "backup-key"),
+        key=os.environ.get("MEVA_BACKUP_KEY") or (kept.read_text(encoding="utf-8") if kept.exists() else ""),
         home=str(folder),
     )
 

@@ -23,6 +23,7 @@ class Target(StrEnum):
     TESTS = "tests"
     RESULTS = "results"
     STANDARDS = "standards"
+    PARTS = "parts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,9 +61,15 @@ INVARIANTS: Mapping[str, Invariant] = {
 
 
 def breaches(connection: psycopg.Connection) -> dict[str, int]:
-    """Return how many breaches each invariant has; all zero in a sound copy."""
+    """Return how many breaches each invariant has; all zero in a sound copy.
+
+    -1 is for one that cannot be asked: the copy is from before its tables were there.
+    """
     found: dict[str, int] = {}
     for name, invariant in INVARIANTS.items():
-        row = connection.execute(invariant.query).fetchone()
+        try:
+            row = connection.execute(invariant.query).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            row = None
         found[name] = int(row[0]) if row else -1
     return found

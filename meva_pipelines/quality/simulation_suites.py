@@ -8,9 +8,6 @@ from meva_pipelines.domain.simulation import curves
 from meva_pipelines.domain.simulation.documents import Kind
 from meva_pipelines.quality.expectations import Expectation, Severity, Suite, Target, between, given, unique
 
-LOWEST_PCT = -10.0
-"""How far below zero a reading may lie, in percent of the peak: sensors drift by a few percent and not by more."""
-
 
 def _among(
     name: str, column: str, values: list[str] | list[bool], severity: Severity = Severity.CRITICAL
@@ -43,7 +40,7 @@ SENSIBLE = Suite(
         between("curves_end_in_time", "end_ms", None, curves.LONGEST_MS),
         between("time_never_runs_backwards", "smallest_step_ms", 0.0, None),
         between("peaks_are_possible", "peak_mpa", curves.LEAST_PEAK_MPA, curves.GREATEST_MPA),
-        between("pressures_hardly_fall_below_zero", "lowest_pct", LOWEST_PCT, None),
+        between("pressures_hardly_fall_below_zero", "lowest_pct", curves.LOWEST_PCT, None),
         between("peaks_lie_in_the_first_half", "peak_at_share", None, 0.5, Severity.WARNING),
         between("sensors_agree_on_the_peak", "spread_of_peaks_pct", None, 5.0, Severity.WARNING),
     ),

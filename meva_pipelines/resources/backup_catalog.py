@@ -129,18 +129,24 @@ def enter(connection: psycopg.Connection, backup: Backup, *, target: str, place:
     )
 
 
-def mirror(connection: psycopg.Connection, target: str, place: str, found: Inventory) -> None:
+def mirror(connection: psycopg.Connection, target: str, place: str, found: Inventory, *, looked_at: datetime) -> None:
     """Bring the copies of one target in line with what was found there, and backups with all their copies.
 
-    A copy that is no longer there is expired; a backup without any copy is expired as well, one whose every copy is
-    corrupted is corrupted.
+    A copy that is no longer there is expired, unless it came after the target was looked at; one whose record cannot
+    be read is corrupted. A backup without any copy is expired as well, one whose every copy is corrupted is corrupted.
     """
     for backup in found.backups.values():
         hold = found.holds.get(backup.id)
         enter(connection, backup, target=target, place=place, hold=hold.reason if hold else None)
     connection.execute(
-        "UPDATE backup.copies SET status = 'expired' WHERE target = %s AND NOT backup_id = ANY(%s)",
-        [target, list(found.backups)],
+        "UPDATE backup.copies SET status = 'expired', verified_at = NULL, proven_at = NULL"
+        " WHERE target = %s AND NOT backup_id = ANY(%s) AND seen_at < %s",
+        [target, [*found.backups, *found.unreadable], looked_at],
+    )
+    connection.execute(
+        "UPDATE backup.copies SET status = 'corrupted', verified_at = NULL, proven_at = NULL"
+        " WHERE target = %s AND backup_id = ANY(%s)",
+        [target, list(found.unreadable)],
     )
     connection.execute(
         "UPDATE backup.catalog AS c SET status = s.status FROM (SELECT backup_id, CASE"
@@ -168,7 +174,11 @@ def demand_mounted(connection: psycopg.Connection, target: Target) -> None:
 
 
 def prove(connection: psycopg.Connection, proof: Proof) -> None:
-    """Write evidence down and let the copy show it. A corrupted copy that reads well again counts again."""
+    """Write evidence down and let the copy show it.
+
+    Reading decides whether a copy is sound: a corrupted one that reads well again counts again. A restore that came
+    back other than it was takes the proof of an earlier one back; one that never came about says nothing.
+    """
     connection.execute(
         "INSERT INTO backup.proofs (backup_id, target, kind, is_passed, rto_s, rpo_s, details, proved_at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
@@ -182,21 +192,21 @@ def prove(connection: psycopg.Connection, proof: Proof) -> None:
             Jsonb(dict(proof.details)),
         ],
     )
-    if not proof.is_passed and proof.kind != "verification":
-        return
-    connection.execute(
-        "UPDATE backup.copies SET status = CASE WHEN %(is_passed)s THEN 'completed' ELSE 'corrupted' END,"
-        " verified_at = CASE WHEN %(is_passed)s THEN clock_timestamp() ELSE NULL END,"
-        " proven_at = CASE WHEN %(is_passed)s AND %(is_drill)s THEN clock_timestamp()"
-        " WHEN %(is_passed)s THEN proven_at END"
-        " WHERE backup_id = %(backup_id)s AND target = %(target)s AND status <> 'expired'",
-        {
-            "is_passed": proof.is_passed,
-            "is_drill": proof.kind == "drill",
-            "backup_id": proof.backup_id,
-            "target": proof.target,
-        },
-    )
+    copy = {"is_passed": proof.is_passed, "backup_id": proof.backup_id, "target": proof.target}
+    if proof.kind == "verification":
+        connection.execute(
+            "UPDATE backup.copies SET status = CASE WHEN %(is_passed)s THEN 'completed' ELSE 'corrupted' END,"
+            " verified_at = CASE WHEN %(is_passed)s THEN clock_timestamp() END,"
+            " proven_at = CASE WHEN %(is_passed)s THEN proven_at END"
+            " WHERE backup_id = %(backup_id)s AND target = %(target)s AND status <> 'expired'",
+            copy,
+        )
+    elif proof.rto_s is not None:
+        connection.execute(
+            "UPDATE backup.copies SET proven_at = CASE WHEN %(is_passed)s THEN clock_timestamp() END"
+            " WHERE backup_id = %(backup_id)s AND target = %(target)s AND status = 'completed'",
+            copy,
+        )
 
 
 def standings(connection: psycopg.Connection, target: str, found: Inventory) -> list[Standing]:
@@ -217,6 +227,14 @@ def standings(connection: psycopg.Connection, target: str, found: Inventory) -> 
         )
         for backup in found.backups.values()
     ]
+
+
+def corrupted(connection: psycopg.Connection, target: str) -> set[str]:
+    """Return the backups whose copy on a target is known to be corrupted."""
+    rows = connection.execute(
+        "SELECT backup_id FROM backup.copies WHERE target = %s AND status = 'corrupted'", [target]
+    ).fetchall()
+    return {backup_id for (backup_id,) in rows}
 
 
 def unverified_since(connection: psycopg.Connection, target: str) -> dict[str, datetime | None]:

@@ -40,11 +40,12 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verification has read and found."""
+    """What a verification has read and found; `unread` says of each that could not be read why."""
 
     sound: tuple[str, ...]
     corrupted: Mapping[str, str]
     bytes_read: int
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,45 +81,72 @@ def survey(postgres: Postgres, vault: Vault) -> Survey:
         try:
             with postgres.connect(Role.READER, work="look for targets") as connection:
                 backup_catalog.demand_mounted(connection, shelf.target)
+                looked_at = backup_server.clock(connection)
             inventory = shelf.inventory()
         except Unavailable as error:
             silent[shelf.target.name] = str(error)
             continue
         found[shelf.target.name] = inventory
         with postgres.connect(Role.WRITER, work="mirror backups") as connection:
-            backup_catalog.mirror(connection, shelf.target.name, shelf.target.place, inventory)
+            backup_catalog.mirror(connection, shelf.target.name, shelf.target.place, inventory, looked_at=looked_at)
     return Survey(found, silent)
 
 
 def replicate(vault: Vault, seen: Survey, *, since: Mapping[str, int]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Copy what a target lacks from one that has it, oldest first; returns what was copied, and what failed.
 
-    `since` is the lowest sequence that is wanted on each target: what was expired there is not brought back.
+    `since` is the lowest sequence that is wanted on each target: what was expired there is not brought back. A child
+    whose parent could not be copied stays away as well.
     """
     copied: dict[str, list[str]] = {}
     failed: dict[str, str] = {}
-    everything = {backup.id: (name, backup) for name, found in seen.found.items() for backup in found.backups.values()}
+    everything = {backup.id: backup for found in seen.found.values() for backup in found.backups.values()}
     for name, found in seen.found.items():
-        for backup_id, (source, backup) in sorted(everything.items(), key=lambda item: item[1][1].sequence):
-            if backup_id in found.backups or backup.sequence < since.get(name, 0):
+        there = set(found.backups)
+        for backup in sorted(everything.values(), key=lambda one: one.sequence):
+            if backup.id in there or backup.sequence < since.get(name, 0):
                 continue
+            if backup.parent_id is not None and backup.parent_id not in there:
+                continue
+            sources = [vault.shelf(other) for other, held in seen.found.items() if backup.id in held.backups]
             try:
-                vault.shelf(source).copy_to(vault.shelf(name), backup)
-            except Unusable as error:  # this copy is bad; the next may be good
-                failed[name] = str(error)
-                continue
+                said = _copied(sources, vault.shelf(name), backup)
             except Unavailable as error:
                 failed[name] = str(error)
                 break
-            copied.setdefault(name, []).append(backup_id)
+            if said:
+                failed[name] = said
+                continue
+            there.add(backup.id)
+            copied.setdefault(name, []).append(backup.id)
     return copied, failed
 
 
+def _copied(sources: Sequence[Shelf], sink: Shelf, backup: Backup) -> str:
+    """Copy a backup from the first source whose copy is sound; returns what failed, or nothing.
+
+    Raises:
+        Unavailable: the sink does not answer.
+    """
+    said = ""
+    for source in sources:
+        try:
+            source.copy_to(sink, backup)
+        except (Unusable, Unavailable) as error:
+            said = str(error)
+            sink.demand_answer()
+        else:
+            return ""
+    return said
+
+
 def first_wanted(connection: psycopg.Connection) -> dict[str, int]:
-    """Return by target the lowest sequence that was never expired there: older ones are not copied again."""
+    """Return by target the lowest sequence that no expiry has let go there: older ones are not copied again."""
     rows = connection.execute(
-        "SELECT target, max(sequence) + 1 FROM backup.copies JOIN backup.catalog USING (backup_id)"
-        " WHERE copies.status = 'expired' GROUP BY target"
+        "SELECT ledger.plan ->> 'target', max(catalog.sequence) + 1 FROM ops.deletion_ledger AS ledger,"
+        " jsonb_array_elements(ledger.plan -> 'backups') AS planned"
+        " JOIN backup.catalog ON catalog.backup_id = planned ->> 'id'"
+        " WHERE ledger.subject = 'backup.catalog' AND ledger.kind = 'expiry' GROUP BY 1"
     )
     return dict(rows.fetchall())
 
@@ -149,18 +177,23 @@ def due(connection: psycopg.Connection, shelf: Shelf, found: Inventory, *, now: 
 
 
 def verify(postgres: Postgres, shelf: Shelf, backups: Sequence[Backup]) -> Verified:
-    """Read backups to their end, every byte, and write down what was found.
+    """Read backups to their end, every byte, and write down what was found. One that cannot be read stops no other.
 
     Raises:
         Unavailable: the target does not answer; what was read until then is written down.
     """
     sound: list[str] = []
     corrupted: dict[str, str] = {}
+    unread: list[str] = []
     for backup in backups:
         try:
             shelf.verify(backup)
         except Unusable as error:
             corrupted[backup.id] = str(error)
+        except Unavailable as error:
+            shelf.demand_answer()
+            unread.append(str(error))
+            continue
         else:
             sound.append(backup.id)
         with postgres.connect(Role.WRITER, work="write proof") as connection:
@@ -174,7 +207,7 @@ def verify(postgres: Postgres, shelf: Shelf, backups: Sequence[Backup]) -> Verif
                     details={"stored_bytes": backup.compressed_size, "error": corrupted.get(backup.id, "")},
                 ),
             )
-    return Verified(tuple(sound), corrupted, sum(backup.compressed_size for backup in backups))
+    return Verified(tuple(sound), corrupted, sum(backup.compressed_size for backup in backups), tuple(unread))
 
 
 def judge(connection: psycopg.Connection, shelf: Shelf, found: Inventory, *, now: datetime, policy: Policy) -> Expiry:
@@ -227,7 +260,9 @@ def expire(postgres: Postgres, vault: Vault, shelf: Shelf, *, policy: Policy, ce
                 "UPDATE ops.deletion_ledger SET executed_at = clock_timestamp(), executed_rows = %s WHERE id = %s",
                 [len(expiry.expired), plan_id],
             )
-            backup_catalog.mirror(connection, shelf.target.name, shelf.target.place, shelf.inventory())
+            looked_at = backup_server.clock(connection)
+            left = shelf.inventory()
+            backup_catalog.mirror(connection, shelf.target.name, shelf.target.place, left, looked_at=looked_at)
     return Expiry(expiry.target, expiry.verdicts, tuple(backup.id for backup in expiry.expired))
 
 

@@ -4,14 +4,12 @@ What a sound copy must keep is handed in (`quality/restored_copies`); structure 
 amcheck, content by the fingerprints that were taken with the backup.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 
 import psycopg
-from psycopg import sql
 
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Method
@@ -27,13 +25,11 @@ from meva_pipelines.resources import (
 from meva_pipelines.resources.backup_catalog import Proof
 from meva_pipelines.resources.backup_programs import Programs
 from meva_pipelines.resources.backup_restoring import Goal
-from meva_pipelines.resources.backup_sealing import CHUNK_BYTES
 from meva_pipelines.resources.backup_shelves import Shelf
 from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.postgres import Postgres, parts_of
 from meva_pipelines.schema.roles import Role
 
-SCRATCH_DATABASE = "meva_drill_"
 _CHECK_TIMEOUT_S = 3_600.0
 
 Judge = Callable[[psycopg.Connection], Mapping[str, int]]
@@ -81,7 +77,7 @@ def run(postgres: Postgres, vault: Vault, shelf: Shelf, backup: Backup, *, judge
     """Restore a backup, compare and measure, and write the evidence down, whether it passed or not.
 
     Raises:
-        MevaError: the restore itself failed; that is written down as well.
+        MevaError, psycopg.Error: the restore itself failed; that is written down as well.
     """
     with backup_server.session(postgres.dsn(), work="drill") as connection:
         now = backup_server.clock(connection)
@@ -90,8 +86,9 @@ def run(postgres: Postgres, vault: Vault, shelf: Shelf, backup: Backup, *, judge
             drill = _logical(postgres, shelf, backup, judge=judge, now=now)
         else:
             drill = _physical(postgres, vault, shelf, backup, judge=judge, now=now)
-    except MevaError as error:
-        failed = Proof(backup.id, shelf.target.name, "drill", is_passed=False, details={"error": str(error)})
+    except (MevaError, psycopg.Error) as error:
+        said = str(error) if isinstance(error, MevaError) else type(error).__name__
+        failed = Proof(backup.id, shelf.target.name, "drill", is_passed=False, details={"error": said})
         _write(postgres, failed)
         raise
     details = {
@@ -147,46 +144,25 @@ def _physical(postgres: Postgres, vault: Vault, shelf: Shelf, backup: Backup, *,
 
 def _logical(postgres: Postgres, shelf: Shelf, backup: Backup, *, judge: Judge, now: datetime) -> Drill:
     """Restore a dump into a database of its own on the live server, under a name that no live one has."""
-    live = postgres.dsn()
-    name = f"{SCRATCH_DATABASE}{secrets.token_hex(6)}"
     expected = backup_logical.fingerprints(shelf, backup)
-    with backup_server.session(live, work="drill") as connection:
-        programs = backup_programs.of_server(connection.info.server_version)
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
-        connection.execute(create.format(sql.Identifier(name)))
-        try:
-            started = perf_counter()
-            _feed(shelf, backup, live, name, programs)
-            rto_s = perf_counter() - started
-            dsn = psycopg.conninfo.make_conninfo(live, dbname=name)
-            with backup_server.session(dsn, work="compare") as copy:
-                found, breaches = backup_fingerprints.taken(copy), judge(copy)
-            return Drill(
-                backup=backup,
-                target=shelf.target.name,
-                differences=tuple(backup_fingerprints.differences(expected, found)),
-                breaches=breaches,
-                tables=len(found.tables),
-                is_comparable=True,
-                is_structure_sound=True,
-                rto_s=rto_s,
-                rpo_s=(now - backup.covers_until).total_seconds(),
-                bases=1,
-                log_backups=0,
-            )
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def _feed(shelf: Shelf, backup: Backup, live: str, name: str, programs: Programs) -> None:
-    into = ["--single-transaction", "--exit-on-error", "--no-password", f"--dbname={name}"]
-    with (
-        backup_programs.login(live) as address,
-        programs.feeding("pg_restore", *into, address=address) as restore,
-        shelf.open(backup, backup_logical.DUMP) as dump,
-    ):
-        while chunk := dump.read(CHUNK_BYTES):
-            restore.write(chunk)
+    started = perf_counter()
+    with backup_logical.restored(postgres.dsn(), shelf, backup) as dsn:
+        rto_s = perf_counter() - started
+        with backup_server.session(dsn, work="compare") as copy:
+            found, breaches = backup_fingerprints.taken(copy), judge(copy)
+        return Drill(
+            backup=backup,
+            target=shelf.target.name,
+            differences=tuple(backup_fingerprints.differences(expected, found)),
+            breaches=breaches,
+            tables=len(found.tables),
+            is_comparable=True,
+            is_structure_sound=True,
+            rto_s=rto_s,
+            rpo_s=(now - backup.covers_until).total_seconds(),
+            bases=1,
+            log_backups=0,
+        )
 
 
 def _is_sound(programs: Programs, dsn: str) -> bool:

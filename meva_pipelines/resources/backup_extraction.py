@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from meva_pipelines.domain.backup.members import Limits, contained
-from meva_pipelines.domain.failures import Refused, Unusable
+from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
 from meva_pipelines.resources.postgres_binaries import Account
 
 CHUNK_BYTES = 1 << 20
@@ -80,16 +80,27 @@ def name_of(member: tarfile.TarInfo) -> PurePosixPath:
 def write_new(
     path: Path, content: IO[bytes], *, mode: int, owner: Account, digest: "Callable[[bytes], object] | None" = None
 ) -> int:
-    """Write a new file, never through a link and never over another, and return its bytes."""
+    """Write a new file, never through a link and never over another, and return its bytes.
+
+    Raises:
+        Unusable: there is a file of this name.
+        Unavailable: it cannot be written, as on a full disk.
+    """
     size = 0
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
-        for chunk in _chunks(content):
-            file.write(chunk)
-            size += len(chunk)
-            if digest is not None:
-                digest(chunk)
-        if owner.uid != os.geteuid():
-            os.fchown(file.fileno(), owner.uid, owner.gid)
+    chunks = _chunks(content)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                size += len(chunk)
+                if digest is not None:
+                    digest(chunk)
+            if owner.uid != os.geteuid():
+                os.fchown(file.fileno(), owner.uid, owner.gid)
+    except FileExistsError:
+        raise Unusable("two members of the backup have the same name", rule="member_name") from None
+    except OSError as error:
+        raise Unavailable(f"{path.parent} cannot be written: {error.strerror or error}") from error
     return size
 
 

@@ -4,7 +4,7 @@
     index        every file of the sources, one JSON line each: where it was, its SHA-256, which backup has its content
 
 A source that is not there fails the backup. Links, devices and files whose names no restore would accept are left out
-and counted.
+and counted; empty folders are not kept.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,23 +50,25 @@ class Packing:
 
 
 def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) -> Backup:
-    """Back the sources up, or what changed in them since the newest backup of files.
+    """Back the sources up, or what changed in them since the newest sound backup of files.
 
     Raises:
         Refused: no source is set, one is not there, or it holds a target; an increment has no parent.
-        Unavailable: a file cannot be read or changes while it is read; every target failed; another backup is under
-            way.
+        Unavailable: a file cannot be read or changes while it is read; every target failed or has no room; another
+            backup is under way.
     """
     sources = vault.source_folders()
     _demand_sources(sources, [shelf.target for shelf in vault.shelves()])
-    parent = _newest(vault) if extent is Extent.INCREMENTAL else None
-    if extent is Extent.INCREMENTAL and parent is None:
-        raise Refused("there is no backup of files to make an increment on: take a full one first")
-    known = index(*parent) if parent else {}
-    with backup_taking.taking(postgres, vault, request, method=Method.FILES, extent=extent, subject=SUBJECT) as (
-        draft,
-        shelf,
-    ):
+    size = sum(map(_bytes_below, sources.values())) if extent is Extent.FULL else 0
+    with backup_taking.taking(
+        postgres, vault, request, method=Method.FILES, extent=extent, subject=SUBJECT, data_bytes=size
+    ) as (draft, shelf):
+        parent = (
+            backup_taking.parent(postgres, vault, method=Method.FILES, subject=SUBJECT)
+            if extent is Extent.INCREMENTAL
+            else None
+        )
+        known = index(*parent) if parent else {}
         with shelf.part(draft.id, PACK) as pack:
             packing = Packing(draft.id, known, pack.write)
             _pack(sources, packing)
@@ -94,9 +97,13 @@ def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) 
         return backup
 
 
-def has_parent(vault: Vault) -> bool:
+def has_parent(postgres: Postgres, vault: Vault) -> bool:
     """Whether there is a backup of files that an increment can be made on."""
-    return _newest(vault) is not None
+    try:
+        backup_taking.parent(postgres, vault, method=Method.FILES, subject=SUBJECT)
+    except Refused:
+        return False
+    return True
 
 
 def index(shelf: Shelf, backup: Backup) -> dict[str, Member]:
@@ -129,15 +136,14 @@ def _demand_sources(sources: Mapping[str, Path], targets: Iterable[Target]) -> N
             raise Refused(f"target {target.name} lies inside the source {holds[0]}: a backup would hold itself")
 
 
-def _newest(vault: Vault) -> tuple[Shelf, Backup] | None:
-    found: list[tuple[Shelf, Backup]] = []
-    for shelf in vault.shelves():
-        try:
-            backups = shelf.inventory().backups.values()
-        except Unavailable:
-            continue
-        found += [(shelf, backup) for backup in backups if backup.method is Method.FILES]
-    return max(found, key=lambda pair: pair[1].sequence, default=None)
+def _bytes_below(root: Path) -> int:
+    """Return the bytes of the files below a folder, as far as they are there while it is walked."""
+    size = 0
+    for _, _, names, descriptor in os.fwalk(root):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_size
+    return size
 
 
 def _pack(sources: Mapping[str, Path], packing: Packing) -> None:

@@ -5,6 +5,7 @@ The folder that was there is exchanged in one step and kept beside; an interrupt
 
 import ctypes
 import errno
+import glob
 import hashlib
 import os
 import secrets
@@ -107,7 +108,7 @@ def restore(
 
 def discard_drafts(into: Path) -> None:
     """Remove what interrupted restores of this folder left beside it."""
-    for left in into.parent.glob(f".{into.name}.restoring-*"):
+    for left in into.parent.glob(f".{glob.escape(into.name)}.restoring-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -129,6 +130,8 @@ def _unpack(shelf: Shelf, backup: Backup, members: dict[str, Member], draft: Pat
         for found, content in backup_extraction.members(stream, limits=everything):
             member = missing.pop(found.name, None)
             if member is not None and content is not None:
+                if found.size != member.size_bytes:
+                    raise Unusable("a file in the backup is not what was written", rule="backup_member")
                 path = draft / contained(member.path)
                 backup_extraction.make_folders(draft, path.parent, Account.caller())
                 _write(path, member, content)
@@ -145,18 +148,25 @@ def _write(path: Path, member: Member, content: IO[bytes]) -> None:
 
 
 def _put_in_place(draft: Path, into: Path, *, at: datetime) -> Path | None:
-    """Let the new folder take the place of what is there, in one step; what was there is kept beside unless empty."""
+    """Let the new folder take the place of what is there, in one step; what was there is kept beside unless empty.
+
+    The draft has the name under which the other is kept before they are exchanged: from then on nobody sweeps it.
+    """
     if not into.exists():
         draft.rename(into)
         sync_folder(into.parent)
         return None
     was_empty = not any(into.iterdir())
-    _exchange(draft, into)
     kept_as = into.with_name(f"{into.name}.pre-restore-{at:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}")
+    draft.rename(kept_as)
+    try:
+        _exchange(kept_as, into)
+    except OSError:
+        shutil.rmtree(kept_as, ignore_errors=True)
+        raise
+    failpoints.reach(Point.BACKUP_RESTORE_SWAPPED)
     if was_empty:
-        draft.rmdir()
-    else:
-        draft.rename(kept_as)
+        kept_as.rmdir()
     sync_folder(into.parent)
     return None if was_empty else kept_as
 

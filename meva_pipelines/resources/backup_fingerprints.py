@@ -114,8 +114,8 @@ def _taken(connection: psycopg.Connection, *, is_exact: bool, started: float) ->
 
 def _print(connection: psycopg.Connection, schema: str, table: str) -> Print:
     name = sql.Identifier(schema, table)
-    by_value = sql.SQL("SELECT count(*), coalesce(sum(hash_record_extended(t, 0)), 0)::text FROM ONLY {} AS t")
-    by_text = sql.SQL("SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM ONLY {} AS t")
+    by_value = sql.SQL("SELECT count(*), coalesce(sum(hash_record_extended(t.*, 0)), 0)::text FROM ONLY {} AS t")
+    by_text = sql.SQL("SELECT count(*), coalesce(sum(hashtextextended((t.*)::text, 0)), 0)::text FROM ONLY {} AS t")
     try:
         with connection.transaction():
             row = connection.execute(by_value.format(name)).fetchone()

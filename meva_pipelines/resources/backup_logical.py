@@ -4,11 +4,20 @@ A dump brings back the moment at which it was taken and no other: the log cannot
 be had of a managed server without replication rights, and it can be read by newer versions of PostgreSQL.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent, Method
-from meva_pipelines.resources import backup_fingerprints, backup_programs, backup_server, backup_taking
+from meva_pipelines.resources import (
+    backup_fingerprints,
+    backup_programs,
+    backup_return,
+    backup_server,
+    backup_taking,
+)
 from meva_pipelines.resources.backup_catalog import Draft
 from meva_pipelines.resources.backup_fingerprints import Prints
 from meva_pipelines.resources.backup_physical import FINGERPRINTS
@@ -70,6 +79,26 @@ def _dump(connection: psycopg.Connection, dsn: str, programs: Programs, shelf: S
     )
     shelf.finish(backup)
     return backup
+
+
+@contextmanager
+def restored(live_dsn: str, shelf: Shelf, backup: Backup) -> Iterator[str]:
+    """Lend the address of a database on the live server that holds a dump; it is dropped afterwards.
+
+    Raises:
+        Unusable: something on the target is not what was written.
+        Unavailable: the target or the server failed.
+    """
+    with backup_server.session(live_dsn, work="restore dump") as connection:
+        programs = backup_programs.of_server(connection.info.server_version)
+
+    def fill(name: str) -> None:
+        with backup_return.restoring(live_dsn, name, programs) as write, shelf.open(backup, DUMP) as dump:
+            while chunk := dump.read(CHUNK_BYTES):
+                write(chunk)
+
+    with backup_return.new_database(live_dsn, fill) as name:
+        yield psycopg.conninfo.make_conninfo(live_dsn, dbname=name)
 
 
 def fingerprints(shelf: Shelf, backup: Backup) -> Prints:

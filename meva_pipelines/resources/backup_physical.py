@@ -56,53 +56,38 @@ def take_full(postgres: Postgres, vault: Vault, request: Request) -> Backup:
         Refused: the server allows no physical backup; says what to set.
         Unavailable: the server or every target failed, there is no room, or another backup is under way.
     """
-    return _take(postgres, vault, request, parent=None)
+    return _take(postgres, vault, request, extent=Extent.FULL)
 
 
 def take_incremental(postgres: Postgres, vault: Vault, request: Request) -> Backup:
-    """Take what changed since the newest backup of this server, wherever that lies.
+    """Take what changed since the newest sound backup of this server, wherever that lies.
 
     Raises:
         Refused: there is no full backup yet, or the server cannot take increments; says what to do.
         Unavailable: as in `take_full`; also when the server no longer knows what changed since the parent.
     """
-    with backup_server.session(postgres.dsn(), work="find parent") as connection:
-        system_id = backup_server.identity(connection).system_id
-    found = newest(vault, system_id)
-    if found is None:
-        raise Refused("there is no backup of this server to make an increment on: take a full one first")
-    return _take(postgres, vault, request, parent=found)
+    return _take(postgres, vault, request, extent=Extent.INCREMENTAL)
 
 
-def newest(vault: Vault, system_id: str) -> tuple[Shelf, Backup] | None:
-    """Return the newest physical backup of a server on the targets that answer, and where it lies."""
-    best: tuple[Shelf, Backup] | None = None
-    for shelf in vault.shelves():
-        try:
-            found = shelf.inventory().backups.values()
-        except Unavailable:
-            continue
-        for backup in found:
-            is_one = backup.method is Method.PHYSICAL and backup.subject == system_id
-            if is_one and (best is None or backup.sequence > best[1].sequence):
-                best = shelf, backup
-    return best
-
-
-def _take(postgres: Postgres, vault: Vault, request: Request, *, parent: tuple[Shelf, Backup] | None) -> Backup:
+def _take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) -> Backup:
     with backup_server.session(postgres.dsn(), work="backup") as connection:
         programs = backup_programs.of_server(connection.info.server_version)
-        facts = _demand(connection, programs, is_incremental=parent is not None)
+        facts = _demand(connection, programs, extent)
         identity = backup_server.identity(connection)
         with backup_taking.taking(
             postgres,
             vault,
             request,
             method=Method.PHYSICAL,
-            extent=Extent.INCREMENTAL if parent else Extent.FULL,
+            extent=extent,
             subject=identity.system_id,
-            data_bytes=0 if parent else facts.data_bytes,
+            data_bytes=facts.data_bytes if extent is Extent.FULL else 0,
         ) as (draft, shelf):
+            parent = (
+                backup_taking.parent(postgres, vault, method=Method.PHYSICAL, subject=identity.system_id)
+                if extent is Extent.INCREMENTAL
+                else None
+            )
             backup_server.ensure_slot(connection)
             with _manifest_of(parent) as manifest:
                 streamed = _stream(postgres, connection, programs, shelf, draft, manifest)
@@ -130,10 +115,10 @@ def _take(postgres: Postgres, vault: Vault, request: Request, *, parent: tuple[S
             return backup
 
 
-def _demand(connection: psycopg.Connection, programs: Programs, *, is_incremental: bool) -> ServerFacts:
+def _demand(connection: psycopg.Connection, programs: Programs, extent: Extent) -> ServerFacts:
     facts = backup_server.facts(connection, tools=programs.major)
     backup_server.demand_physical(facts)
-    if is_incremental and not preflight.can_be_incremental(facts):
+    if extent is Extent.INCREMENTAL and not preflight.can_be_incremental(facts):
         missing = [finding.said for finding in preflight.server(facts) if not finding.is_met]
         raise Refused(f"no increment can be taken: {'; '.join(missing)}")
     return facts

@@ -4,20 +4,22 @@ Everything is taken from one target, and nothing but new folders is written. Bri
 is `backup_return`.
 """
 
+import os
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from meva_pipelines.domain.backup import chains
+from meva_pipelines.domain.backup import chains, preflight
 from meva_pipelines.domain.backup.chains import Route
 from meva_pipelines.domain.backup.members import Limits
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Method
-from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.failures import Refused, Unavailable
 from meva_pipelines.resources import backup_programs, backup_scratch, backup_wal, failpoints
 from meva_pipelines.resources.backup_extraction import extract, write_new
 from meva_pipelines.resources.backup_physical import BASE
@@ -27,6 +29,7 @@ from meva_pipelines.resources.backup_shelves import Shelf
 from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.postgres_binaries import Account
+from meva_pipelines.resources.postgres_cluster import sync_folder
 
 _TOOL_TIMEOUT_S = 3_600.0
 _LIMITS = Limits()
@@ -34,11 +37,32 @@ _LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What to come back to: a moment, a restore point, the end of a backup, or (nothing said) as late as can be."""
+    """What to come back to: a moment, a restore point, the end of a backup, or (nothing said) as late as can be.
+
+    `without` names backups that must not be used, because they are known to be bad.
+    """
 
     at: datetime | None = None
     restore_point: str | None = None
     backup_id: str | None = None
+    without: tuple[str, ...] = ()
+
+
+def moment(text: str) -> datetime | None:
+    """Return a moment that a person wrote, None for nothing.
+
+    Raises:
+        Refused: it is no moment, or has no offset from UTC.
+    """
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"{text[:40]!r} is no moment; write it 2026-11-19T14:59:59+09:00") from None
+    if found.tzinfo is None:
+        raise Refused("the moment has no offset from UTC; write it 2026-11-19T14:59:59+09:00")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +90,12 @@ def plan(shelf: Shelf, goal: Goal, *, system_id: str = "") -> Route:
     ]
     segments = {backup.id: backup_wal.segments(backup) for backup in found if backup.method is Method.WAL}
     named = _named(found, goal)
-    if len({backup.subject for backup in found}) > 1 and named is None:
-        raise Refused("the target holds backups of several servers: say which, or name a backup")
+    servers = sorted({backup.subject for backup in found})
+    if len(servers) > 1 and named is None:
+        raise Refused(f"the target holds backups of several servers, say which: {', '.join(servers)}")
     if goal.backup_id is not None and named is not None:
         return Route(chains.lineage(found, named), (), named.covers_until)
-    return chains.route(found, segments, until=goal.at, within=named)
+    return chains.route(found, segments, until=goal.at, within=named, without=goal.without)
 
 
 @contextmanager
@@ -86,6 +111,7 @@ def restored(vault: Vault, shelf: Shelf, goal: Goal, *, system_id: str = "") -> 
     route = plan(shelf, goal, system_id=system_id)
     programs = _programs(route)
     with backup_scratch.scratch(vault, programs) as place:
+        _demand_room(route, place.folder)
         lay(shelf, route, place.folder, account=place.account, programs=programs)
         failpoints.reach(Point.BACKUP_RESTORE_EXTRACTED)
         place.start(programs, recovery(goal, route))
@@ -93,29 +119,56 @@ def restored(vault: Vault, shelf: Shelf, goal: Goal, *, system_id: str = "") -> 
         yield Restored(place, programs, route, reached, perf_counter() - started)
 
 
-def into_folder(shelf: Shelf, goal: Goal, folder: Path) -> Route:
+def into_folder(shelf: Shelf, goal: Goal, folder: Path, *, system_id: str = "") -> Route:
     """Lay a server that recovers to a goal when it is started into a new folder, and return what it was made of.
 
-    Its own configuration is kept; nothing but the recovery is added. Who starts it is the caller's business.
+    Its own configuration is kept; nothing but the recovery is added. Who starts it is the caller's business. The
+    folder appears when everything is in it.
 
     Raises:
         Refused: the goal cannot be reached, or the folder is there.
         Unusable: something on the target is not what was written.
         Unavailable: the target does not answer, or the disk is full.
     """
-    route = plan(shelf, goal)
+    route = plan(shelf, goal, system_id=system_id)
+    programs = _programs(route)
+    if folder.exists() or folder.is_symlink():
+        raise Refused(f"{folder} is there: name a new folder")
+    draft = folder.with_name(f".{folder.name}.restoring-{secrets.token_hex(4)}")
     try:
-        folder.mkdir(mode=0o700, parents=True)
-    except FileExistsError:
-        raise Refused(f"{folder} is there: name a new folder") from None
-    for made in ("data", "wal"):
-        (folder / made).mkdir(mode=0o700)
-    lay(shelf, route, folder, account=Account.caller(), programs=_programs(route))
-    lines = (f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in recovery(goal, route).items())
-    with (folder / "data" / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
-        settings.writelines(lines)
-    (folder / "data" / "recovery.signal").touch(mode=0o600)
+        for made in (draft, draft / "data", draft / "wal"):
+            made.mkdir(mode=0o700, parents=True)
+        _demand_room(route, draft)
+        lay(shelf, route, draft, account=Account.caller(), programs=programs)
+        _prepare(draft / "data", recovery(goal, route))
+        os.sync()
+        draft.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return route
+
+
+def _prepare(data: Path, settings: Mapping[str, str]) -> None:
+    """Let a server that is started on this folder recover first."""
+    lines = (f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items())
+    with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
+        file.writelines(lines)
+    (data / "recovery.signal").touch(mode=0o600)
+
+
+def _demand_room(route: Route, folder: Path) -> None:
+    """Refuse to fill the disk, on which a live server may lie as well.
+
+    Raises:
+        Unavailable: there is no room; says how much is wanted.
+    """
+    size = sum(backup.file_size for backup in (*route.bases, *route.log))
+    finding = preflight.space(data_bytes=size, free_bytes=shutil.disk_usage(folder).free)
+    if not finding.is_met:
+        raise Unavailable(f"there is no room for the restored copy in {folder.parent}: {finding.said}")
 
 
 def lay(shelf: Shelf, route: Route, folder: Path, *, account: Account, programs: Programs) -> None:

@@ -89,10 +89,12 @@ def sealed(sink: Sink, keyring: Keyring, *, backup_id: str, name: str, level: in
 def opened(source: IO[bytes], keyring: Keyring, *, backup_id: str, part: Part) -> Iterator[IO[bytes]]:
     """Lend the data of a sealed part as a stream. What is read was authenticated segment by segment.
 
-    Whoever reads to the end and leaves the block without an error has read exactly what was sealed.
+    Whoever reads to the end and leaves the block without an error has read exactly what was sealed. No more comes out
+    than the record says.
 
     Raises:
         Unusable: a wrong key, a changed, cut, exchanged or foreign stream.
+        OSError: the source failed.
     """
     inlet = _Inlet(source, part)
     try:
@@ -101,13 +103,15 @@ def opened(source: IO[bytes], keyring: Keyring, *, backup_id: str, part: Part) -
         bound = _bound(header, backup_id, part.name)
         decrypted: Any = cipher.new_decrypting_stream(inlet, bound) if cipher else inlet
         reader = zstandard.ZstdDecompressor().stream_reader(decrypted, read_size=CHUNK_BYTES, read_across_frames=False)
-        counted = _Counted(reader)
+        counted = _Counted(reader, part, backup_id)
         yield io.BufferedReader(counted, CHUNK_BYTES)
         if counted.is_at_end():
             _demand_whole(inlet, counted, decrypted, backup_id, part)
     except (zstandard.ZstdError, EOFError) as error:
         raise _corrupt(backup_id, part, "it does not decompress") from error
     except Exception as error:
+        if inlet.error is not None:  # Tink only says that it could not read
+            raise inlet.error from None
         if type(error).__module__.startswith("tink"):
             raise _corrupt(backup_id, part, "it does not open: changed, cut off, exchanged or a wrong key") from None
         raise
@@ -247,24 +251,31 @@ class _Inlet(io.RawIOBase):
         self._limit = part.stored_bytes + 1
         self.bytes_read = 0
         self.sha256 = hashlib.sha256()
+        self.error: OSError | None = None
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1, /) -> bytes:
         left = self._limit - self.bytes_read
-        content = self._source.read(left if size < 0 else min(size, left))
+        try:
+            content = self._source.read(left if size < 0 else min(size, left))
+        except OSError as error:
+            self.error = error
+            raise
         self.bytes_read += len(content)
         self.sha256.update(content)
         return content
 
 
 class _Counted(io.RawIOBase):
-    """Counts the data that were read, and knows whether their end was seen."""
+    """Counts the data that were read, stops at more than there may be, and knows whether their end was seen."""
 
-    def __init__(self, reader: Any) -> None:
+    def __init__(self, reader: Any, part: Part, backup_id: str) -> None:
         super().__init__()
         self._reader = reader
+        self._part = part
+        self._backup_id = backup_id
         self._has_ended = False
         self.bytes_read = 0
 
@@ -274,6 +285,8 @@ class _Counted(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         content: bytes = self._reader.read(size)
         self.bytes_read += len(content)
+        if self.bytes_read > self._part.data_bytes:
+            raise _corrupt(self._backup_id, self._part, f"more than {self._part.data_bytes:,} bytes come out of it")
         self._has_ended = self._has_ended or (not content and size != 0) or size < 0
         return content
 

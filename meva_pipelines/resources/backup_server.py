@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 
 from meva_pipelines.domain.backup import preflight
 from meva_pipelines.domain.backup.preflight import ServerFacts
+from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.domain.failures import Refused, Unavailable
 
 SLOT = "meva_backup"
@@ -116,6 +117,12 @@ def demand_physical(found: ServerFacts) -> None:
         raise Refused(f"no physical backup can be taken: {'; '.join(missing)}")
 
 
+def never(connection: psycopg.Connection, extent: Extent) -> str:
+    """Return why this server is none that gives such a physical backup, or nothing where it should give one."""
+    row = connection.execute("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()
+    return preflight.never(facts(connection, tools=0), extent, had_slot=row is not None)
+
+
 def identity(connection: psycopg.Connection) -> Identity:
     """Return which server this is."""
     with connection.cursor(row_factory=class_row(Identity)) as cursor:
@@ -135,24 +142,26 @@ def ensure_slot(connection: psycopg.Connection) -> bool:
 
     A slot that has lost its log is made anew: the gap shows in the chain.
     """
-    row = connection.execute("SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()
-    if row is not None and row[0] not in {"lost", None}:
+    if kept_from(connection) is not None:
         return False
-    if row is not None:
-        connection.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
+    drop_slot(connection)
     connection.execute("SELECT pg_create_physical_replication_slot(%s, true)", [SLOT])
     return True
 
 
-def has_slot(connection: psycopg.Connection) -> bool:
-    """Whether the slot is there."""
-    return connection.execute("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", [SLOT]).fetchone() is not None
+def kept_from(connection: psycopg.Connection) -> str | None:
+    """Return the position from which the slot keeps the log, or None where it does not, or has lost it."""
+    row = connection.execute(
+        "SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = %s AND wal_status <> 'lost'", [SLOT]
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def drop_slot(connection: psycopg.Connection) -> None:
     """Let the server forget the slot, so that it keeps no log for backups any more."""
-    if has_slot(connection):
-        connection.execute("SELECT pg_drop_replication_slot(%s)", [SLOT])
+    connection.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [SLOT]
+    )
 
 
 def switch_log(connection: psycopg.Connection) -> SwitchedLog:

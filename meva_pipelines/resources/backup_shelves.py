@@ -106,6 +106,14 @@ class Shelf:
             tuple(name for name, (shown, _) in zip(ids, found, strict=True) if shown is None),
         )
 
+    def demand_answer(self) -> None:
+        """Ask the target for anything at all.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        self.target.folders(ROOT)
+
     def record(self, backup_id: str) -> Backup:
         """Return one backup by its id.
 
@@ -139,9 +147,14 @@ class Shelf:
             Unusable: a part is not what was written.
             Unavailable: one of the two targets does not answer.
         """
-        for part in backup.parts:
-            _copied(self.target, other.target, backup.id, part)
-            failpoints.reach(Point.BACKUP_COPYING)
+        try:
+            for part in backup.parts:
+                _copied(self.target, other.target, backup.id, part)
+                failpoints.reach(Point.BACKUP_COPYING)
+        except (Unusable, Unavailable):
+            with suppress(Unavailable):
+                other.remove(backup.id)
+            raise
         other.finish(backup)
 
     def remove(self, backup_id: str) -> None:
@@ -210,7 +223,7 @@ def first_reachable(shelves: Iterable[Shelf], is_good: Callable[[Shelf], bool] =
     said = []
     for shelf in shelves:
         try:
-            shelf.target.folders(ROOT)
+            shelf.demand_answer()
             if is_good(shelf):
                 return shelf
         except Unavailable as error:

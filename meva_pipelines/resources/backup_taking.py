@@ -16,7 +16,8 @@ import dagster as dg
 import psycopg
 from pydantic import Field
 
-from meva_pipelines.domain.backup import preflight, records
+from meva_pipelines.domain.backup import chains, preflight, records
+from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent, Method, Trigger
 from meva_pipelines.domain.failures import MevaError, Refused, Unavailable
 from meva_pipelines.resources import backup_catalog, backup_keys, backup_server, backup_shelves, backup_targets
@@ -123,6 +124,29 @@ def _pairs(setting: str) -> Iterator[tuple[str, str]]:
         yield ("", word) if not sign or "://" in name else (name, url)
 
 
+def parent(postgres: Postgres, vault: Vault, *, method: Method, subject: str) -> tuple[Shelf, Backup]:
+    """Return what an increment is made on, and where it lies: the newest backup whose whole line is there and sound.
+
+    Called under the lock of backups, so that it cannot expire meanwhile.
+
+    Raises:
+        Refused: there is none on the targets that answer.
+    """
+    found: list[tuple[Shelf, Backup]] = []
+    for shelf in vault.shelves():
+        try:
+            everything = shelf.inventory().backups.values()
+        except Unavailable:
+            continue
+        family = [backup for backup in everything if (backup.method, backup.subject) == (method, subject)]
+        with postgres.connect(Role.READER, work="find parent") as connection:
+            bad = backup_catalog.corrupted(connection, shelf.target.name)
+        found += [(shelf, backup) for backup in chains.sound(family, bad)]
+    if not found:
+        raise Refused(f"there is no sound {method} backup to make an increment on: take a full one first")
+    return max(found, key=lambda pair: pair[1].sequence)
+
+
 @contextmanager
 def taking(
     postgres: Postgres,
@@ -155,9 +179,7 @@ def taking(
         except Exception as error:
             _give_up(postgres, shelf, draft, str(error) if isinstance(error, MevaError) else type(error).__name__)
             raise
-        with postgres.connect(Role.WRITER, work="enter backup") as writer:
-            record = shelf.record(draft.id)
-            backup_catalog.enter(writer, record, target=shelf.target.name, place=shelf.target.place)
+        _enter(postgres, shelf, draft)
 
 
 def _is_fit(postgres: Postgres, shelf: Shelf, data_bytes: int) -> bool:
@@ -194,8 +216,21 @@ def _draft(
     )
 
 
+def _enter(postgres: Postgres, shelf: Shelf, draft: Draft) -> None:
+    record = shelf.record(draft.id)
+    with postgres.connect(Role.WRITER, work="enter backup") as writer:
+        backup_catalog.enter(writer, record, target=shelf.target.name, place=shelf.target.place)
+
+
 def _give_up(postgres: Postgres, shelf: Shelf, draft: Draft, error: str) -> None:
-    """Say in the catalogue that a backup was not taken, and remove what lies of it; what fails here waits."""
+    """Say in the catalogue that a backup was not taken, and remove what lies of it; what fails here waits.
+
+    A backup whose record was written exists, whatever failed afterwards: the log may already be kept nowhere else.
+    """
+    with suppress(MevaError, psycopg.Error):
+        if backup_shelves.RECORD in shelf.target.names(f"{backup_shelves.ROOT}/{draft.id}"):
+            _enter(postgres, shelf, draft)
+            return
     with suppress(MevaError, psycopg.Error), postgres.connect(Role.WRITER, work="fail backup") as connection:
         backup_catalog.fail(connection, draft.id, error)
     with suppress(MevaError):

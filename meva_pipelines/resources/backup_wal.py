@@ -2,6 +2,9 @@
 
 The slot on the server keeps what was not fetched; the spool under the state folder keeps what was fetched and lies
 on no target yet. A segment leaves the spool only when the record of its backup is written.
+
+    <spool>/<server>/<segment>.partial    under way: the next run goes on with it
+    <spool>/<server>/received/<segment>   finished, and on no target yet
 """
 
 from pathlib import Path
@@ -22,28 +25,33 @@ from meva_pipelines.resources.postgres import Postgres
 
 RECEIVE_TIMEOUT_S = 3_600.0
 _SPOOL = "backup-spool"
+_RECEIVED = "received"
 
 
 def take(postgres: Postgres, vault: Vault, request: Request) -> Backup:
     """Fetch what the server has logged since the last time and store it as one backup.
 
     Raises:
-        Refused: there is no slot, which the first full backup makes.
+        Refused: the server keeps no log for backups, or had to let go of it; a full backup begins anew.
         Unavailable: the server or every target failed, or another backup is under way. What was fetched waits in the
             spool.
     """
     with backup_server.session(postgres.dsn(), work="backup log") as connection:
         identity = backup_server.identity(connection)
-        if not backup_server.has_slot(connection):
-            raise Refused("the server keeps no log for backups yet: take a full backup first")
+        kept_from = backup_server.kept_from(connection)
+        if kept_from is None:
+            raise Refused("the server keeps no log for backups, or has lost it: take a full backup first")
         programs = backup_programs.of_server(identity.version)
         spool = _spool(vault, identity)
         with backup_taking.taking(
             postgres, vault, request, method=Method.WAL, extent=Extent.FULL, subject=identity.system_id
         ) as (draft, shelf):
             switched = backup_server.switch_log(connection)
+            _set_aside(spool)
+            _forget_before(spool, wal.position(kept_from) // identity.segment_bytes, identity)
             _receive(postgres, programs, spool, switched)
             failpoints.reach(Point.BACKUP_WAL_RECEIVED)
+            _set_aside(spool)
             stored = _store(shelf, draft, spool)
             server = _server(identity, [path.name for path in stored])
             backup = Backup(
@@ -77,8 +85,23 @@ def spool_bytes(vault: Vault) -> int:
 
 def _spool(vault: Vault, identity: Identity) -> Path:
     folder = vault.folder(_SPOOL) / identity.system_id
-    folder.mkdir(mode=0o700, exist_ok=True)
+    for made in (folder, folder / _RECEIVED):
+        made.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+def _set_aside(spool: Path) -> None:
+    """Move what is finished away: pg_receivewal goes on behind the last file that it finds."""
+    for path in spool.iterdir():
+        if wal.is_segment(path.name) or wal.is_history(path.name):
+            path.rename(spool / _RECEIVED / path.name)
+
+
+def _forget_before(spool: Path, first: int, identity: Identity) -> None:
+    """Remove the segment under way of a slot that is no more: the server does not continue what it lies before."""
+    for path in spool.glob("*.partial"):
+        if wal.segment(path.stem, identity.segment_bytes).number < first:
+            path.unlink()
 
 
 def _receive(postgres: Postgres, programs: Programs, spool: Path, switched: SwitchedLog) -> None:
@@ -89,11 +112,9 @@ def _receive(postgres: Postgres, programs: Programs, spool: Path, switched: Swit
 
 
 def _store(shelf: Shelf, draft: Draft, spool: Path) -> dict[Path, Part]:
-    """Seal every finished file of the spool, oldest first; the one under way stays where it is."""
+    """Seal every finished file of the spool, oldest first."""
     stored: dict[Path, Part] = {}
-    for path in sorted(spool.iterdir()):
-        if not (wal.is_segment(path.name) or wal.is_history(path.name)):
-            continue
+    for path in sorted((spool / _RECEIVED).iterdir()):
         with shelf.part(draft.id, path.name) as sealing, path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 sealing.write(chunk)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from meva_pipelines.domain import exports
 from meva_pipelines.domain.contract import TableContract
+from meva_pipelines.domain.days import korean_day
 from meva_pipelines.domain.exports import Header
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.resources import export_files, export_pages
@@ -96,7 +97,7 @@ class Desk:
             return replace(seen, fate=Fate.PUBLISHED_BEFORE, told=f"the same content was published by attempt {before}")
         if twin := next((s.name for s in self.sightings if s.sha256 == digest and s.fate is Fate.TAKEN), None):
             return replace(seen, fate=Fate.TWICE, told=f"the same content as {twin}")
-        if self.oldest and seen.as_of and (day := seen.as_of.astimezone(exports.SEOUL).date()) < self.oldest:
+        if self.oldest and seen.as_of and (day := korean_day(seen.as_of)) < self.oldest:
             told = (
                 f"made on {day}, and what is published is of {self.oldest}: its rows carry no time that tells which is"
                 " newer. Drop a newer export; or put this one back and take it with is_older_allowed"

@@ -29,6 +29,7 @@ class Point(StrEnum):
     FETCH_ENTERED = "aed.fetch.entered"
     EXPORT_CLEARED = "aed.export.cleared"
     OBJECT_BEFORE_RENAME = "store.object.before_rename"
+    OBJECT_BEFORE_LINK = "store.object.before_link"
     STAGE_CREATED = "aed.stage.created"
     STAGE_PAGE_COPIED = "aed.stage.page_copied"
     STAGE_BEFORE_TRIAGE = "aed.stage.before_triage"
@@ -74,6 +75,10 @@ class Point(StrEnum):
     TAKEOVER_ROWS_WRITTEN = "mgg.takeover.rows_written"
     TAKEOVER_CHUNK_COMMITTED = "mgg.takeover.chunk_committed"
     TAKEOVER_BEFORE_PROOF = "mgg.takeover.before_proof"
+    ARCHIVE_PARTIAL_WRITTEN = "archive.partial_written"
+    ARCHIVE_OBJECT_WRITTEN = "archive.object_written"
+    ARCHIVE_MANIFEST_WRITTEN = "archive.manifest_written"
+    ARCHIVE_REREAD = "archive.reread"
     BACKUP_PART_STORED = "backup.part_stored"
     BACKUP_BEFORE_RECORD = "backup.before_record"
     BACKUP_AFTER_RECORD = "backup.after_record"
@@ -84,6 +89,13 @@ class Point(StrEnum):
     BACKUP_EXPIRY_PLANNED = "backup.expiry_planned"
     BACKUP_RESTORE_EXTRACTED = "backup.restore_extracted"
     BACKUP_RESTORE_BEFORE_SWAP = "backup.restore_before_swap"
+    ARCHIVE_PLANNED = "archive.planned"
+    ARCHIVE_RELEASE_LOCKED = "archive.release_locked"
+    ARCHIVE_ROWS_GONE = "archive.rows_gone"
+    ARCHIVE_COLLECTION_PLANNED = "archive.collection_planned"
+    ARCHIVE_ROWS_RETURNED = "archive.rows_returned"
+    ARCHIVE_RETURN_HELD = "archive.return_held"
+    BACKUP_RESTORE_SWAPPED = "backup.restore_swapped"
 
 
 class Injected(RuntimeError):

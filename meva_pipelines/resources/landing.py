@@ -11,7 +11,7 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -38,6 +38,8 @@ class Arrival:
     size: int
     modified_ns: int
     inode: int
+    changed_ns: int = field(compare=False)
+    """When it was moved here, copied here or changed last; a file may bring an older `modified_ns` along."""
 
     @property
     def modified_at(self) -> datetime:
@@ -224,7 +226,7 @@ def _left_alone(name: str, found: os.stat_result) -> str | None:
 
 
 def _arrival(name: str, found: os.stat_result) -> Arrival:
-    return Arrival(name, found.st_size, found.st_mtime_ns, found.st_ino)
+    return Arrival(name, found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
 
 
 def _shown(name: str) -> str:

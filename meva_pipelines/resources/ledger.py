@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg import sql
@@ -14,6 +13,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain import guards
+from meva_pipelines.domain.days import korean_day
 from meva_pipelines.domain.failures import MevaError, Rejected, Superseded, Unavailable
 from meva_pipelines.resources import journal, outbox
 from meva_pipelines.resources.journal import Event
@@ -29,6 +29,8 @@ class Mode(StrEnum):
     REPLAY = "replay"
     ROLLBACK = "rollback"
     DELETION = "deletion"
+    ARCHIVE = "archive"
+    RESTORE = "restore"
 
 
 class Status(StrEnum):
@@ -78,7 +80,6 @@ class Fetch:
     outcome: str
 
 
-SEOUL = ZoneInfo("Asia/Seoul")
 _ATTEMPT = sql.SQL("token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at")
 _DATA_EXCEPTIONS = "22"
 """Class of the SQLSTATEs whose primary message quotes the value at fault."""
@@ -173,7 +174,7 @@ def now(connection: psycopg.Connection) -> datetime:
 
 def today(connection: psycopg.Connection) -> date:
     """Return the Korean day by the database's clock."""
-    return now(connection).astimezone(SEOUL).date()
+    return korean_day(now(connection))
 
 
 def demand_current(connection: psycopg.Connection, attempt: Attempt) -> None:

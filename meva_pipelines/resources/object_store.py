@@ -1,10 +1,12 @@
 """The object store: immutable objects under one root, on a local disk or S3. No object is ever overwritten."""
 
+import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,18 +15,29 @@ from urllib.request import url2pathname
 import dagster as dg
 from pydantic import Field
 
-from meva_pipelines.domain.failures import Refused, StoreUnavailable
-from meva_pipelines.resources import failpoints
+from meva_pipelines.domain.failures import Refused
+from meva_pipelines.resources import failpoints, object_creation
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.object_creation import PARTIAL, Creation, explained
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyarrow import fs
 
-_PARTIAL = ".partial"
 _PARTIAL_TTL_S = 86_400.0
+_PIECE_BYTES = 1_048_576
 _CHECKSUMS = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
 """Settings of the AWS library, which can be given in no other way: without them it sends every object in chunks with a
 checksum at the end and no length, which stores other than Amazon's refuse (HTTP 411)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as its store lists it."""
+
+    key: str
+    size: int
+    modified_at: datetime
 
 
 class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
@@ -41,12 +54,12 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         """
         filesystem, root = self._open()
         path = _inside(root, key)
-        with _explained("write", key):
+        with explained("write", key):
             if _size(filesystem, path) is not None:
                 return self._same(key, content)
             if (folder := self._folder()) is not None:
                 try:
-                    _write_locally(folder, Path(path), content)
+                    object_creation.write_locally(folder, Path(path), content)
                 except FileExistsError:  # another writer was first
                     return self._same(key, content)
             else:
@@ -67,10 +80,104 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         """
         filesystem, root = self._open()
         with (
-            _explained("read", key),
+            explained("read", key),
             filesystem.open_input_stream(_inside(root, key), compression=None) as stream,
         ):
             return bytes(stream.read())
+
+    @contextmanager
+    def creating(self, key: str) -> Iterator[Creation]:
+        """Lend a stream for a new object: it is there, whole, once the block has ended, and not there when it raises.
+
+        On a disk it is written beside, flushed and linked; on S3 it is put under the condition that no object of its
+        name is there. The same content again is a no-op.
+
+        Raises:
+            Refused: the key exists with other content, or leaves the root.
+            StoreUnavailable: the store cannot take it (full disk, no permission, no connection).
+        """
+        _, root = self._open()
+        path, folder = Path(_inside(root, key)), self._folder()
+        with (
+            object_creation.locally(folder, path, key)
+            if folder is not None
+            else self._remotely_created(key) as creation
+        ):
+            yield creation
+        if not creation.is_new and self.sha256(key) != creation.sha256:
+            raise Refused(f"object {key} exists with other content: objects are never overwritten")
+
+    @contextmanager
+    def _remotely_created(self, key: str) -> Iterator[Creation]:
+        from meva_pipelines.resources.object_uploads import Bucket, Upload  # noqa: PLC0415 - boto3 costs 30 MB
+
+        upload = Upload(Bucket(self.url), key)
+        creation = Creation(key, upload.write)
+        try:
+            yield creation
+            failpoints.reach(Point.OBJECT_BEFORE_LINK)
+            creation.is_new = upload.complete()
+        except BaseException:
+            upload.abort()
+            raise
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator["pa.NativeFile"]:
+        """Lend an object as a file that can be read anywhere.
+
+        Raises:
+            StoreUnavailable: it is not there, or the store does not answer.
+        """
+        filesystem, root = self._open()
+        with explained("read", key):
+            file = filesystem.open_input_file(_inside(root, key))
+        with file:
+            yield file
+
+    def sha256(self, key: str) -> str:
+        """Return the SHA-256 of an object in hexadecimal digits, read piece by piece.
+
+        Raises:
+            StoreUnavailable: it is not there, or the store does not answer.
+        """
+        digest = hashlib.sha256()
+        with self.opened(key) as file, explained("read", key):
+            while piece := file.read_buffer(_PIECE_BYTES):
+                digest.update(piece)
+        return digest.hexdigest()
+
+    def listed(self, prefix: str) -> "list[Listed]":
+        """Return the objects below a prefix, ordered by key; none where nothing was ever written.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who touch objects
+
+        filesystem, root = self._open()
+        selector = fs.FileSelector(_inside(root, prefix), recursive=True, allow_not_found=True)
+        with explained("list", prefix):
+            found = filesystem.get_file_info(selector)
+        objects = [
+            Listed(one.path.removeprefix(f"{root.rstrip('/')}/"), one.size, one.mtime.astimezone(UTC))
+            for one in found
+            if one.type is fs.FileType.File and not one.base_name.endswith(PARTIAL)
+        ]
+        return sorted(objects, key=lambda one: one.key)
+
+    def remove(self, key: str) -> None:
+        """Remove an object that nobody refers to any more; none there is no error.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who touch objects
+
+        filesystem, root = self._open()
+        path = _inside(root, key)
+        with explained("remove", key):
+            if filesystem.get_file_info(path).type is not fs.FileType.NotFound:
+                filesystem.delete_file(path)
 
     def discard(self, prefix: str) -> None:
         """Remove everything below a prefix, which nobody refers to any more. Idempotent.
@@ -83,7 +190,7 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
 
         filesystem, root = self._open()
         path = _inside(root, prefix)
-        with _explained("remove", prefix):
+        with explained("remove", prefix):
             if filesystem.get_file_info(path).type is not fs.FileType.NotFound:
                 filesystem.delete_dir(path)
 
@@ -96,11 +203,23 @@ class ObjectStore(dg.ConfigurableResource["ObjectStore"]):
         if folder is None:
             return 0
         oldest = time.time() - _PARTIAL_TTL_S
-        with _explained("clean up", prefix):
-            left = [path for path in folder.joinpath(prefix).rglob(f".*{_PARTIAL}") if path.stat().st_mtime < oldest]
+        with explained("clean up", prefix):
+            left = [path for path in folder.joinpath(prefix).rglob(f".*{PARTIAL}") if path.stat().st_mtime < oldest]
             for path in left:
                 path.unlink(missing_ok=True)
         return len(left)
+
+    def discard_uploads(self, prefix: str) -> int:
+        """End uploads of large objects below a prefix that stopped more than a day ago. Returns how many; none locally.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        if self._folder() is not None:
+            return 0
+        from meva_pipelines.resources.object_uploads import Bucket  # noqa: PLC0415 - boto3 costs 30 MB
+
+        return Bucket(self.url).discard_uploads(prefix, older_than=timedelta(seconds=_PARTIAL_TTL_S))
 
     def uri(self, key: str) -> str:
         """Return where an object is, without credentials."""
@@ -135,44 +254,3 @@ def _inside(root: str, key: str) -> str:
 def _size(filesystem: "fs.FileSystem", path: str) -> int | None:
     size: int | None = filesystem.get_file_info(path).size
     return size
-
-
-def _write_locally(root: Path, path: Path, content: bytes) -> None:
-    """Write beside, fsync, link to the final name, fsync the folder: the name appears whole or not at all."""
-    _make_private(root, path.parent)
-    descriptor, name = tempfile.mkstemp(prefix=".", suffix=_PARTIAL, dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        failpoints.reach(Point.OBJECT_BEFORE_RENAME)
-        os.link(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _make_private(root: Path, folder: Path) -> None:
-    """Create the folders below the root for nobody else to read, each on disk before anything lies in it."""
-    missing = [step for step in (folder, *folder.parents) if step.is_relative_to(root) and not step.exists()]
-    for step in reversed(missing):
-        step.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(step.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _explained(verb: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreUnavailable(f"cannot {verb} object {key}: {error.strerror or error}") from error

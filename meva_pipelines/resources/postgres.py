@@ -64,6 +64,14 @@ class Postgres(dg.ConfigurableResource["Postgres"]):
             connection.close()
 
 
+@contextmanager
+def acting_as(connection: psycopg.Connection, role: Role, *, then: Role) -> Iterator[None]:
+    """Take another role for some statements of a transaction. One that fails ends it, and the role with it."""
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    yield
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(then)))
+
+
 def parts_of(dsn: str) -> dict[str, str]:
     """Return the parts of an address by their libpq names.
 

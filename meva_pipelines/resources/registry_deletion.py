@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import orjson
 import psycopg
@@ -20,7 +19,6 @@ from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.registry_staging import Batch
 
-SEOUL = ZoneInfo("Asia/Seoul")
 _SAMPLE = 10
 
 
@@ -76,7 +74,7 @@ def plan(connection: psycopg.Connection, *, subject: str, source: str) -> Plan:
         connection,
         subject=subject,
         source=source,
-        sido_groups=reference.regions().sido_groups(ledger.now(connection).astimezone(SEOUL).date()),
+        sido_groups=reference.regions().sido_groups(ledger.today(connection)),
     )
     oldest, newest = bounds or (None, None)
     return Plan(

@@ -7,10 +7,11 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
+from meva_pipelines.domain.failures import Refused
 from meva_pipelines.resources import failpoints
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.registry_publishing import listed
-from meva_pipelines.schema.aed import IMAGE_COLUMNS
+from meva_pipelines.schema.aed import AED_HISTORY, IMAGE_COLUMNS
 from meva_pipelines.schema.roles import Role
 
 
@@ -27,7 +28,11 @@ def roll_back(connection: psycopg.Connection, *, source: str, target: int, token
     """Undo a published run byte for byte, leaving the images by which the rollback itself can be undone.
 
     Runs inside `publishing.locked`. `target` must be one of `guards.undoable`.
+
+    Raises:
+        Refused: before-images of the run are in the archive.
     """
+    _demand_images(connection, target)
     values = {
         "image": listed(IMAGE_COLUMNS),
         "current": listed(IMAGE_COLUMNS, "d"),
@@ -43,6 +48,20 @@ def roll_back(connection: psycopg.Connection, *, source: str, target: int, token
     reinserted = connection.execute(sql.SQL(_REINSERT).format(**values), arguments).rowcount
     failpoints.reach(Point.ROLLBACK_AFTER_RESTORE)
     return Undone(restored, removed, reinserted)
+
+
+def _demand_images(connection: psycopg.Connection, target: int) -> None:
+    row = connection.execute(
+        "SELECT b.period FROM mgg.archive_batches AS b JOIN ops.sync_runs AS run ON run.token = %s"
+        " WHERE b.table_name = %s AND b.status = 'committed'"
+        " AND b.start_date <= run.finished_at AND b.end_date > run.started_at LIMIT 1",
+        [target, AED_HISTORY.name],
+    ).fetchone()
+    if row is not None:
+        raise Refused(
+            f"attempt {target} cannot be rolled back: what it replaced is in the archive since {row[0]} was released. "
+            "Publish what the registry says today instead."
+        )
 
 
 def _remove(connection: psycopg.Connection, arguments: Mapping[str, object]) -> int:

@@ -50,30 +50,36 @@ _MODEL = _Kept(
 
 def known(connection: psycopg.Connection) -> Known:
     """Return the names and codes that exist."""
+    emails: dict[str, str] = dict(connection.execute("SELECT email, username FROM mgg.users").fetchall())
     return Known(
-        users=_names(connection, mgg.USERS, "username"),
+        users=frozenset(emails.values()),
+        emails=emails,
         work_orders=_names(connection, mgg.WORK_ORDERS, "work_order_number"),
         igniter_types=_names(connection, mgg.IGNITER_TYPES, "type_code"),
         nc_types=_names(connection, mgg.NC_TYPES, "type_code"),
         gp_types=_names(connection, mgg.GP_TYPES, "type_code"),
         devices=_names(connection, mgg.TEST_DEVICES, "device_code"),
-        models=_names(connection, mgg.MODEL_VERSIONS, "version_name"),
+        models=dict(connection.execute("SELECT version_name, model_type FROM mgg.model_versions").fetchall()),
     )
 
 
-def keep_register(connection: psycopg.Connection, register: Mapping[str, Sequence[Mapping[str, object]]]) -> int:
-    """Insert and update the rows of a register; returns how many differ from what was there."""
-    return sum(_keep(connection, kept, register.get(name, ())) for name, kept in _KEPT.items())
+def keep_registers(
+    connection: psycopg.Connection, registers: Sequence[Mapping[str, Sequence[Mapping[str, object]]]]
+) -> None:
+    """Insert and update the rows of registers, table by table: an order may name a user of another register."""
+    for name, kept in _KEPT.items():
+        for register in registers:
+            _keep(connection, kept, register.get(name, ()))
 
 
-def keep_model(connection: psycopg.Connection, model: Mapping[str, object]) -> int:
+def keep_model(connection: psycopg.Connection, model: Mapping[str, object]) -> None:
     """Insert or update a model version; whether it is active is never touched."""
-    return _keep(connection, _MODEL, [model])
+    _keep(connection, _MODEL, [model])
 
 
-def _keep(connection: psycopg.Connection, kept: _Kept, rows: Sequence[Mapping[str, object]]) -> int:
+def _keep(connection: psycopg.Connection, kept: _Kept, rows: Sequence[Mapping[str, object]]) -> None:
     if not rows:
-        return 0
+        return
     plain = [sql.Identifier(name) for name in kept.columns]
     users = [sql.Identifier(name) for name in kept.users]
     values = [sql.SQL("p.{}").format(name) for name in plain] + [
@@ -81,7 +87,7 @@ def _keep(connection: psycopg.Connection, kept: _Kept, rows: Sequence[Mapping[st
         for name in kept.users
     ]
     names = [*plain, *users]
-    cursor = connection.execute(
+    connection.execute(
         sql.SQL(
             "INSERT INTO {table} AS t ({names}) SELECT DISTINCT ON (p.{key}) {values}"
             " FROM jsonb_array_elements(%s) WITH ORDINALITY AS r(row, n),"
@@ -98,7 +104,6 @@ def _keep(connection: psycopg.Connection, kept: _Kept, rows: Sequence[Mapping[st
         ),
         [Jsonb(list(rows)), list(kept.users)],
     )
-    return cursor.rowcount
 
 
 def _names(connection: psycopg.Connection, table: Table, column: str) -> frozenset[str]:

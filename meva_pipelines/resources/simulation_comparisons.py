@@ -6,18 +6,21 @@ What a comparison is stands in `domain/pressure`; nothing is measured here.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
-from meva_pipelines.domain.failures import Refused, Unusable
+from meva_pipelines.domain.failures import Unusable
 from meva_pipelines.domain.pressure import comparison
 from meva_pipelines.domain.pressure.comparison import Alignment, Comparison, Measures, Metric
 from meva_pipelines.domain.pressure.figures import Figures
 from meva_pipelines.domain.pressure.trace import Trace
 from meva_pipelines.domain.simulation import curves
+from meva_pipelines.domain.simulation.curves import StoredCurve
 from meva_pipelines.resources import simulation_series
 from meva_pipelines.resources.ledger import Attempt
+from meva_pipelines.resources.simulation_series import FIRING_IS_ARCHIVED, SIMULATION_IS_ARCHIVED
 from meva_pipelines.resources.staged_rows import StagedRows
 from meva_pipelines.schema.mgg_records import PT_COMPARISONS
 
@@ -31,9 +34,24 @@ COLUMN: Mapping[Metric, str] = {
 }
 """The column of each measure: those of seed 004 have no unit in their name."""
 
+_UNCOMPARED: Final = sql.SQL(
+    "FROM mgg.test_results AS t JOIN mgg.forward_simulations AS s USING (work_order_id)"
+    " WHERE t.is_current AND s.is_current AND s.status = 'completed' AND NOT EXISTS (SELECT FROM mgg.pt_comparisons"
+    " AS c WHERE (c.simulation_id, c.test_result_id) = (s.id, t.id) AND c.method_version = %s)"
+)
+_IS_FIRING_HOT: Final = sql.SQL(
+    "EXISTS (SELECT FROM mgg.test_time_series AS p WHERE (p.test_result_id, p.test_date) = (t.id, t.test_date))"
+)
+_IS_SIMULATION_HOT: Final = sql.SQL(
+    "EXISTS (SELECT FROM mgg.simulation_time_series AS p WHERE (p.simulation_id, p.created_at) = (s.id, s.created_at))"
+)
+
 _GIVEN_BY_SERVER = ("id", "created_at")
 _COLUMNS = tuple(column for column in PT_COMPARISONS.columns if column.name not in _GIVEN_BY_SERVER)
 _NAMES = tuple(column.name for column in _COLUMNS)
+_ASKED = frozenset({"user_id", "simulation_id", "test_result_id", "notes"})
+MEASURED = tuple(name for name in _NAMES if name not in _ASKED)
+"""The columns of `mgg.pt_comparisons` that follow from the two curves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +83,30 @@ def waiting(connection: psycopg.Connection, *, limit: int) -> list[Pair]:
     Only results that count, and whose series lie in the hot tables.
     """
     rows = connection.execute(
-        "SELECT s.id, t.id, t.user_id FROM mgg.test_results AS t"
-        " JOIN mgg.forward_simulations AS s USING (work_order_id)"
-        " WHERE t.is_current AND s.is_current AND s.status = 'completed'"
-        " AND NOT EXISTS (SELECT FROM mgg.pt_comparisons AS c WHERE (c.simulation_id, c.test_result_id) = (s.id, t.id)"
-        " AND c.method_version = %s)"
-        " AND EXISTS (SELECT FROM mgg.test_time_series AS p"
-        " WHERE (p.test_result_id, p.test_date) = (t.id, t.test_date))"
-        " AND EXISTS (SELECT FROM mgg.simulation_time_series AS p"
-        " WHERE (p.simulation_id, p.created_at) = (s.id, s.created_at))"
-        " ORDER BY t.test_date DESC, t.id, s.id LIMIT %s",
+        sql.SQL("SELECT s.id, t.id, t.user_id {} AND {} AND {} ORDER BY t.test_date DESC, t.id, s.id LIMIT %s").format(
+            _UNCOMPARED, _IS_FIRING_HOT, _IS_SIMULATION_HOT
+        ),
         [comparison.METHOD_VERSION, limit],
     ).fetchall()
     return [Pair(*row) for row in rows]
 
 
+def in_archive(connection: psycopg.Connection) -> int:
+    """Return how many pairs of one work order were not compared by this method because a curve lies in the archive."""
+    row = connection.execute(
+        sql.SQL("SELECT count(*) {} AND (NOT {} AND {} OR NOT {} AND {})").format(
+            _UNCOMPARED, _IS_FIRING_HOT, FIRING_IS_ARCHIVED, _IS_SIMULATION_HOT, SIMULATION_IS_ARCHIVED
+        ),
+        [comparison.METHOD_VERSION],
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 class Curves:
-    """Curves from the hot tables; the last ones that were asked for are kept, because pairs share them."""
+    """Curves from the hot tables; the last ones that were asked for are kept, because pairs share them.
+
+    Reading one that is not there raises Refused, and says where it lies.
+    """
 
     def __init__(self, connection: psycopg.Connection) -> None:
         """Read on a connection."""
@@ -92,14 +117,19 @@ class Curves:
     def _simulated(self, simulation_id: int) -> Fingerprinted:
         curve = simulation_series.simulated(self._connection, simulation_id)
         if curve is None:
-            raise Refused(f"simulation {simulation_id} has no series in the hot table: bring it back from the archive")
-        return Fingerprinted(_traced(curve.trace), curve.sha256)
+            raise simulation_series.simulation_is_away(self._connection, simulation_id)
+        return fingerprinted((curve,))
 
     def _measured(self, test_result_id: int) -> Fingerprinted:
         several = simulation_series.measured(self._connection, test_result_id)
         if not several:
-            raise Refused(f"firing {test_result_id} has no series in the hot table: bring it back from the archive")
-        return Fingerprinted(_traced(lambda: curves.mean(several)), curves.together(several))
+            raise simulation_series.firing_is_away(self._connection, test_result_id)
+        return fingerprinted(several)
+
+
+def fingerprinted(several: tuple[StoredCurve, ...]) -> Fingerprinted:
+    """Return the curve of a simulation, or those of a firing in the order of its files, as it is compared."""
+    return Fingerprinted(_traced(lambda: curves.mean(several)), curves.together(several))
 
 
 def _traced(read: Callable[[], Trace]) -> Trace | str:
@@ -113,22 +143,29 @@ def compared(found: Curves, pairs: Iterable[Pair]) -> Iterator[tuple[object, ...
     """Compare pairs and yield two rows for each, in the order of the staging table's columns.
 
     Raises:
-        Refused: a series is not in the hot tables.
+        Refused: a series is not in the hot tables; says where it lies.
     """
     for pair in pairs:
-        simulated, measured = found.simulated(pair.simulation_id), found.measured(pair.test_result_id)
-        result = _compared(simulated, measured)
-        for alignment in Alignment:
-            values = {
-                "user_id": pair.user_id,
-                "simulation_id": pair.simulation_id,
-                "test_result_id": pair.test_result_id,
-                "notes": pair.notes,
-                "simulation_sha256": simulated.sha256,
-                "test_sha256": measured.sha256,
-                **(_values(result, alignment) if isinstance(result, Comparison) else _unfit(result, alignment)),
-            }
-            yield tuple(values.get(name) for name in _NAMES)
+        asked: dict[str, object] = {
+            "user_id": pair.user_id,
+            "simulation_id": pair.simulation_id,
+            "test_result_id": pair.test_result_id,
+            "notes": pair.notes,
+        }
+        measures = measured_columns(found.simulated(pair.simulation_id), found.measured(pair.test_result_id))
+        for values in measures.values():
+            yield tuple((asked | values).get(name) for name in _NAMES)
+
+
+def measured_columns(simulated: Fingerprinted, measured: Fingerprinted) -> Mapping[Alignment, dict[str, object]]:
+    """Compare two curves and return the columns `MEASURED` by alignment; what is not there is NULL."""
+    result = _compared(simulated, measured)
+    fingerprints: dict[str, object] = {"simulation_sha256": simulated.sha256, "test_sha256": measured.sha256}
+    return {
+        alignment: fingerprints
+        | (_values(result, alignment) if isinstance(result, Comparison) else _unfit(result, alignment))
+        for alignment in Alignment
+    }
 
 
 def _compared(simulated: Fingerprinted, measured: Fingerprinted) -> Comparison | str:

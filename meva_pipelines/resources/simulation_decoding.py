@@ -87,12 +87,15 @@ _KINDS: Mapping[type, Kind] = {
 }
 
 
-def announced(store: ObjectStore, bundle: Bundle) -> Document | None:
-    """Return the document of a bundle without its curves; None where it cannot be read, which `decode` explains."""
+def reference(store: ObjectStore, bundle: Bundle, *, kinds: Sequence[Kind]) -> Register | Model | None:
+    """Return what a bundle brings for others to refer to; None for a result, and for what `decode` refuses."""
+    if len(bundle.parts) > 1:
+        return None
     try:
-        return simulation_files.document(simulation_bundles.content(store, bundle.parts[0]))
+        document = simulation_files.document(simulation_bundles.content(store, bundle.parts[0]))
     except Unusable:
         return None
+    return document if isinstance(document, Register | Model) and _KINDS[type(document)] in kinds else None
 
 
 def decode(store: ObjectStore, bundle: Bundle, *, kinds: Sequence[Kind]) -> Result:
@@ -252,12 +255,20 @@ def as_received(store: ObjectStore, bundle: Bundle) -> tuple[dict[str, object], 
     kept: dict[str, object] = {"files": [part.name for part in bundle.parts]}
     content = simulation_bundles.content(store, bundle.parts[0])
     try:
-        plain = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        plain = simulation_files.plain(content)
+    except Unusable:
         plain = None
     if isinstance(plain, dict):
-        plain.pop("series", None)
-        text = orjson.dumps(plain)
-        if len(text) <= _LONGEST_PAYLOAD and rb"\u0000" not in text:
-            kept["document"] = plain
+        stated = {name: value for name, value in plain.items() if name != "series"}
+        if _is_storable(stated):
+            kept["document"] = stated
     return kept, hashlib.sha256(bundle.sha256.encode()).digest()
+
+
+def _is_storable(document: Mapping[str, object]) -> bool:
+    """Whether a document can be kept as jsonb: not too long, not nested too deeply, without NUL."""
+    try:
+        text = orjson.dumps(document)
+    except TypeError:
+        return False
+    return len(text) <= _LONGEST_PAYLOAD and rb"\u0000" not in text

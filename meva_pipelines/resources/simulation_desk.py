@@ -18,7 +18,7 @@ from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.simulation_bundles import Bundle
 
 PATIENCE: Final = timedelta(days=1)
-"""How long a document waits for a file that it names."""
+"""How long a document waits for a file that it names, and a file for a document that names it."""
 
 
 class Fate(StrEnum):
@@ -56,6 +56,7 @@ class Desk:
     store: ObjectStore
     done: Callable[[str], Entry | None]
     sightings: list[Sighting] = field(default_factory=list)
+    _taken: set[str] = field(default_factory=set)
 
     def of(self, *fates: Fate) -> list[Sighting]:
         """Return what met one of some fates."""
@@ -77,8 +78,14 @@ class Desk:
                 named |= self._see(arrival, content, now_ns)
             elif content is not None:
                 others[name] = arrival
-        for name in others.keys() - named:
-            self.sightings.append(Sighting(name, Fate.UNNAMED, "it stays until a document names it"))
+        for name, arrival in others.items():
+            if name in named:
+                continue
+            if _waited(arrival, now_ns) < PATIENCE:
+                self.sightings.append(Sighting(name, Fate.UNNAMED, "it stays until a document names it"))
+            else:
+                told = "no document named it within a day; hand it in again with its document"
+                self.sightings.append(Sighting(name, Fate.REFUSED, told, (arrival,)))
 
     def _read(self, arrival: Arrival) -> bytes | None:
         try:
@@ -96,9 +103,8 @@ class Desk:
             self.sightings.append(Sighting(arrival.name, Fate.REFUSED, str(error), (arrival,)))
             return set()
         if absent := [name for name, companion in found.items() if companion is None]:
-            waited = timedelta(microseconds=(now_ns - arrival.modified_ns) / 1_000)
             told = f"{', '.join(absent)}: named by the document and not there"
-            fate = Fate.WAITING if waited < PATIENCE else Fate.REFUSED
+            fate = Fate.WAITING if _waited(arrival, now_ns) < PATIENCE else Fate.REFUSED
             self.sightings.append(Sighting(arrival.name, fate, told, (arrival,)))
             return set(names)
         companions = [companion for companion in found.values() if companion is not None]
@@ -116,9 +122,15 @@ class Desk:
         fate, told = Fate.TAKEN, f"{len(bundle.parts)} files, {bundle.size:,} bytes"
         if (before := self.done(bundle.sha256)) is not None and before.outcome == "published":
             fate, told = Fate.PUBLISHED_BEFORE, f"the same content was published by attempt {before.token}"
-        elif any(other.sha256 == bundle.sha256 for other in self.bundles()):
+        elif bundle.sha256 in self._taken:
             fate, told = Fate.TWICE, "the same content as another document"
+        else:
+            self._taken.add(bundle.sha256)
         self.sightings.append(Sighting(bundle.name, fate, told, arrivals, bundle))
+
+
+def _waited(arrival: Arrival, now_ns: int) -> timedelta:
+    return timedelta(microseconds=(now_ns - arrival.changed_ns) / 1_000)
 
 
 def _companions(content: bytes) -> tuple[str, ...]:

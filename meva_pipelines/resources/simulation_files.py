@@ -3,6 +3,7 @@
 A format is told from the content, never from the name. What the fields mean is decided in `domain/simulation`.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from meva_pipelines.domain.failures import Unusable
 from meva_pipelines.domain.pressure.trace import Series
 from meva_pipelines.domain.simulation import curves, documents
 from meva_pipelines.domain.simulation.documents import Document
+from meva_pipelines.domain.simulation.fields import Plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +26,6 @@ LARGEST_SERIES: Final = 50_000_000
 TIME, PRESSURE = "time_ms", "pressure_mpa"
 
 _PARQUET: Final = b"PAR1"
-_UTF8_BOM: Final = "\ufeff"
 
 
 def document(content: bytes) -> Document:
@@ -35,16 +36,25 @@ def document(content: bytes) -> Document:
     """
     if len(content) > LARGEST_DOCUMENT:
         raise Unusable(f"a document has at most {LARGEST_DOCUMENT:,} bytes", rule="file_is_within_limits")
+    return documents.parse(plain(content))
+
+
+def plain(content: bytes) -> Plain:
+    """Return what a JSON file in UTF-8 holds; a mark of the byte order is passed over.
+
+    Raises:
+        Unusable: `document_is_readable`.
+    """
     try:
-        plain = orjson.loads(content)
+        found: Plain = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError:
         raise Unusable("the document is no JSON", rule="document_is_readable") from None
-    return documents.parse(plain)
+    return found
 
 
 def is_document(content: bytes) -> bool:
     """Whether a file looks like a JSON object."""
-    return content[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    return content[:64].removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n").startswith(b"{")
 
 
 def series(content: bytes) -> tuple[Series, Series]:
@@ -60,7 +70,7 @@ def series(content: bytes) -> tuple[Series, Series]:
 
 def _csv(content: bytes) -> tuple[Series, Series]:
     try:
-        text = content.decode("utf-8").removeprefix(_UTF8_BOM)
+        text = content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError:
         raise Unusable("the series is neither Parquet nor text in UTF-8", rule="series_is_readable") from None
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)

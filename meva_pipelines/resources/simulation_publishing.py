@@ -144,15 +144,12 @@ def publish(connection: psycopg.Connection, rows: StagedRows, store: ObjectStore
 
 def _references(connection: psycopg.Connection, rows: StagedRows) -> int:
     found = connection.execute(
-        sql.SQL("SELECT kind, payload FROM {} WHERE kind = ANY(%s) ORDER BY kind DESC, name, content_sha256").format(
-            rows.table
-        ),
+        sql.SQL("SELECT kind, payload FROM {} WHERE kind = ANY(%s) ORDER BY name, content_sha256").format(rows.table),
         [[Kind.REGISTER.value, Kind.MODEL.value]],
     ).fetchall()
+    simulation_catalogue.keep_registers(connection, [payload for kind, payload in found if kind == Kind.REGISTER])
     for kind, payload in found:
-        if kind == Kind.REGISTER:
-            simulation_catalogue.keep_register(connection, payload)
-        else:
+        if kind == Kind.MODEL:
             simulation_catalogue.keep_model(connection, payload)
     return len(found)
 
@@ -285,13 +282,14 @@ def _curve(content: bytes, sha256: str) -> StoredCurve:
 
 
 def _release(connection: psycopg.Connection, rows: StagedRows) -> None:
-    """Release what waits in quarantine under the name, or from the bundle, of a result that is published now."""
+    """Release what waits under the name, or from the bundle, of a result of the same way in that is published now."""
     connection.execute(
         sql.SQL(
             "UPDATE mgg.quarantine AS q SET released_at = clock_timestamp() FROM {} AS s"
             " WHERE q.released_at IS NULL AND q.last_token < %s AND (q.name = s.name OR q.object_key = s.bundle_key)"
+            " AND q.subject = CASE s.kind WHEN %s THEN 'firing' ELSE 'simulation' END"
         ).format(rows.table),
-        [rows.attempt.token],
+        [rows.attempt.token, Kind.FIRING.value],
     )
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -16,12 +17,18 @@ from psycopg.types.json import Jsonb
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.pressure import comparison, scorecard
 from meva_pipelines.domain.pressure.comparison import METHOD_VERSION, Measures, Metric
-from meva_pipelines.domain.pressure.scorecard import Decision, Difference, Observation, Standing, Verdict
+from meva_pipelines.domain.pressure.scorecard import Decision, Observation, Standing, Verdict
 from meva_pipelines.domain.pressure.trace import Trace
 from meva_pipelines.resources.simulation_comparisons import COLUMN, Curves
 
 MOST_REPEATS = 8
 """Most firings of one recipe that are compared with each other, the newest: their pairs grow with the square."""
+
+_Line: TypeAlias = tuple[str | int | float | None, ...]
+_LINE = (
+    *("cell", "metric", "firings", "loss", "corridor", "is_inside"),
+    *("baseline_version_id", "baseline_loss", "critical", "is_worse", "method_version"),
+)
 
 _CELLS = sql.SQL(
     "SELECT s.id AS simulation_id, s.work_order_id, s.model_version, concat_ws(' · ',"
@@ -135,54 +142,77 @@ def evaluate(connection: psycopg.Connection, *, now: datetime) -> Evaluation:
 
 
 def write(connection: psycopg.Connection, evaluation: Evaluation) -> int:
-    """Append an evaluation to the scorecard and the decisions; returns how many rows the scorecard got."""
-    by_name = {version.name: version for version in evaluation.versions}
-    judged: dict[tuple[str, str, Metric], Difference] = {
-        (name, difference.cell, difference.metric): difference
-        for name, decision in evaluation.decisions.items()
-        for difference in decision.differences
-    }
-    rows = []
-    for standing in evaluation.standings:
-        version = by_name[standing.version]
-        difference = judged.get((standing.version, standing.cell, standing.metric))
-        baseline = evaluation.baseline(version) if difference is not None else None
-        rows.append(
-            (
-                *(evaluation.evaluated_at, version.id, standing.cell, standing.metric.value, standing.firings),
-                *(standing.loss, standing.corridor, standing.is_inside, None if baseline is None else baseline.id),
-                *((None,) * 3 if difference is None else (difference.active, difference.critical, difference.is_worse)),
-                METHOD_VERSION,
+    """Append an evaluation to the scorecard and the decisions; returns how many rows the scorecard got.
+
+    A version of which the last evaluation said the same gets no row: the history grows with what changes.
+    """
+    written = 0
+    for version in evaluation.versions:
+        lines = _lines(evaluation, version)
+        if not lines or set(lines) == _last(connection, version):
+            continue
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                sql.SQL("INSERT INTO mgg.model_scorecard (evaluated_at, model_version_id, {}) VALUES ({})").format(
+                    sql.SQL(", ").join(map(sql.Identifier, _LINE)),
+                    sql.SQL(", ").join(sql.Placeholder() * (len(_LINE) + 2)),
+                ),
+                [(evaluation.evaluated_at, version.id, *line) for line in lines],
             )
-        )
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO mgg.model_scorecard (evaluated_at, model_version_id, cell, metric, firings, loss, corridor,"
-            " is_inside, baseline_version_id, baseline_loss, critical, is_worse, method_version)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            rows,
-        )
+        written += len(lines)
     write_decisions(connection, evaluation)
-    return len(rows)
+    return written
+
+
+def _lines(evaluation: Evaluation, version: Version) -> list[_Line]:
+    """Return what an evaluation says of a version, in the order of `_LINE`."""
+    decision = evaluation.decisions.get(version.name)
+    judged = {} if decision is None else {(item.cell, item.metric): item for item in decision.differences}
+    baseline = evaluation.baseline(version)
+    lines: list[_Line] = []
+    for standing in evaluation.standings:
+        if standing.version != version.name:
+            continue
+        found: _Line = (standing.cell, standing.metric.value, standing.firings)
+        found += (standing.loss, standing.corridor, standing.is_inside)
+        if (difference := judged.get((standing.cell, standing.metric))) is None:
+            beside: _Line = (None,) * 4
+        else:
+            beside = (baseline.id if baseline else None, difference.active, difference.critical, difference.is_worse)
+        lines.append((*found, *beside, METHOD_VERSION))
+    return lines
+
+
+def _last(connection: psycopg.Connection, version: Version) -> set[_Line]:
+    """Return what the last evaluation that was written says of a version."""
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT {} FROM mgg.model_scorecard WHERE model_version_id = %s AND evaluated_at ="
+            " (SELECT max(evaluated_at) FROM mgg.model_scorecard WHERE model_version_id = %s)"
+        ).format(sql.SQL(", ").join(map(sql.Identifier, _LINE))),
+        [version.id, version.id],
+    ).fetchall()
+    return set(rows)
 
 
 def write_decisions(connection: psycopg.Connection, evaluation: Evaluation) -> None:
-    """Append what an evaluation decided of the versions that are not active."""
+    """Append what an evaluation decided of the versions that are not active, where it is not the last decision."""
     for version in evaluation.versions:
         if (decision := evaluation.decisions.get(version.name)) is None:
             continue
         baseline = evaluation.baseline(version)
-        connection.execute(
-            "INSERT INTO mgg.model_decisions (evaluated_at, model_version_id, baseline_version_id, verdict, reasons)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            [
-                evaluation.evaluated_at,
-                version.id,
-                None if baseline is None else baseline.id,
-                decision.verdict.value,
-                Jsonb(list(decision.reasons)),
-            ],
-        )
+        said = (None if baseline is None else baseline.id, decision.verdict.value, list(decision.reasons))
+        last = connection.execute(
+            "SELECT baseline_version_id, verdict, reasons FROM mgg.model_decisions WHERE model_version_id = %s"
+            " ORDER BY id DESC LIMIT 1",
+            [version.id],
+        ).fetchone()
+        if last != said:
+            connection.execute(
+                "INSERT INTO mgg.model_decisions (evaluated_at, model_version_id, baseline_version_id, verdict,"
+                " reasons) VALUES (%s, %s, %s, %s, %s)",
+                [evaluation.evaluated_at, version.id, *said[:2], Jsonb(said[2])],
+            )
 
 
 def approve(connection: psycopg.Connection, version: Version, *, approved_by: str) -> None:

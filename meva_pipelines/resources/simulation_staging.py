@@ -89,22 +89,17 @@ def stage(
     known: Known,
     now: datetime,
 ) -> Received:
-    """Stage bundles, each with the key of its manifest; memory is that of one bundle.
+    """Stage bundles, each with the key of its manifest; memory is that of one bundle and of the registers.
 
-    `known` is what the warehouse knows. Registers and models of the batch count as known, wherever they stand in it.
+    `known` is what the warehouse knows. What registers and models of the batch bring counts as known wherever they
+    stand in it, unless they are refused themselves.
     """
-    known = _extended(store, bundles, known)
+    brought = [simulation_decoding.reference(store, bundle, kinds=kinds) for _, bundle in bundles]
+    known = references.extended(known, [document for document in brought if document is not None], now=now)
     received = Received()
     rows.stage(connection, _rows(rows.attempt, store, bundles, received, kinds=kinds, known=known, now=now))
     failpoints.reach(Point.SIMULATION_STAGED)
     return received
-
-
-def _extended(store: ObjectStore, bundles: Iterable[tuple[str, Bundle]], known: Known) -> Known:
-    for _, bundle in bundles:
-        if len(bundle.parts) == 1:
-            known = references.extended(known, simulation_decoding.announced(store, bundle))
-    return known
 
 
 def _rows(
@@ -156,13 +151,13 @@ def _profile(curves: Sequence[StoredCurve]) -> tuple[object, ...]:
     """Return what the judge looks at, over all curves of a result; NULL where it has none.
 
     Points, bounds and smallest step of the time, greatest pressure, its place as a share of the record, the lowest
-    reading and the spread of the peaks of several sensors, both in percent of the greatest pressure.
+    reading in percent of the peak of its curve, and the spread of the peaks of several sensors in percent of the
+    greatest.
     """
     if not curves:
         return (None,) * 8
     peaks = [curve.peak for curve in curves]
     highest_ms, highest = max(peaks, key=lambda peak: peak[1])
-    lowest = min(float(curve.pressure_mpa.min()) for curve in curves)
     end_ms = max(float(curve.time_ms[-1]) for curve in curves)
     return (
         min(curve.points for curve in curves),
@@ -171,7 +166,7 @@ def _profile(curves: Sequence[StoredCurve]) -> tuple[object, ...]:
         min(float(np.diff(curve.time_ms).min()) for curve in curves),
         highest,
         highest_ms / end_ms if end_ms > 0 else 1.0,
-        100.0 * lowest / highest,
+        min(curve.lowest_pct for curve in curves),
         100.0 * (highest - min(mpa for _, mpa in peaks)) / highest,
     )
 

@@ -103,13 +103,23 @@ def _curve(lines: list[tuple[object, object, object]]) -> StoredCurve | Unusable
     return StoredCurve(times, pressures)
 
 
+def _text(content: bytes) -> str | bytes:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
-    """Lend a database, read only.
+    """Lend a database, read only; text that is not in UTF-8 is returned as bytes.
 
     Raises:
-        Refused: there is no such file, or it is no SQLite database.
+        Refused: there is no such file, it is no SQLite database, or another program has not closed it.
     """
+    for beside in (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-journal")):
+        if beside.exists() and beside.stat().st_size:
+            raise Refused(f"{beside.name} holds changes that are not in the old database: close its program first")
     try:
         with path.open("rb") as file:
             digest = hashlib.sha256()
@@ -122,6 +132,7 @@ def opened(path: Path) -> Iterator[Source]:
     if first != _MAGIC:
         raise Refused("the file is no SQLite database")
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    connection.text_factory = _text
     try:
         yield Source(digest.hexdigest(), connection)
     finally:

@@ -114,7 +114,7 @@ class Simulation:
     order: Order
     model: str
     pulse: Pulse
-    points: int = 120
+    points: int
 
     @property
     def name(self) -> str:
@@ -134,13 +134,15 @@ class Simulation:
 class Season:
     """`orders` work orders from `first_day` on, `spacing_days` apart, with `repeats` firings each.
 
-    Every fourth order is recorded in steps of 1 ms instead of 0.01 ms, with everything a hundred times slower.
+    Every fourth order is recorded in steps of 1 ms instead of 0.01 ms, with everything a hundred times slower. Curves
+    of simulations have `simulated_points` each.
     """
 
     orders: int = 12
     repeats: int = 4
     first_day: date = date(2026, 1, 12)
     spacing_days: int = 14
+    simulated_points: int = 120
 
     def work_orders(self) -> Iterator[Order]:
         """Yield the orders, oldest first."""
@@ -180,6 +182,6 @@ class Season:
     def simulations(self, order: Order) -> tuple[Simulation, Simulation]:
         """Return what the good and the worse model say: the worse one is 12 % too high and 20 % too slow."""
         return (
-            Simulation(order, GOOD_MODEL, order.pulse.changed(peak=1.005, rise=0.995)),
-            Simulation(order, WORSE_MODEL, order.pulse.changed(peak=1.12, rise=1.20)),
+            Simulation(order, GOOD_MODEL, order.pulse.changed(peak=1.005, rise=0.995), self.simulated_points),
+            Simulation(order, WORSE_MODEL, order.pulse.changed(peak=1.12, rise=1.20), self.simulated_points),
         )

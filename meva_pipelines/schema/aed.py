@@ -165,6 +165,7 @@ AED_HISTORY = Table(
     *_life_cycle(),
     UniqueConstraint("token", "source", "source_id"),
     Index(None, "source", "source_id", "valid_from"),
+    Index(None, "valid_to"),
     CheckConstraint(
         "change IN ('updated', 'renamed', 'missing', 'reappeared', 'deleted', 'rolled_back', 'removed', 'reinserted')",
         name="change",

@@ -195,7 +195,7 @@ RETENTION_POLICIES = Table(
     "retention_policies",
     METADATA,
     row_id(),
-    Column("table_name", String(50), nullable=False, unique=True, comment="Table in the schema mgg"),
+    Column("table_name", String(50), nullable=False, unique=True, comment="Table that ages"),
     Column("retention_days", Integer, nullable=False, comment="Days that rows stay hot"),
     Column(
         "archive_enabled",

@@ -29,8 +29,8 @@ from sqlalchemy.dialects.postgresql import INET, JSONB
 from meva_pipelines.schema.base import METADATA
 from meva_pipelines.schema.mgg import created_at, row_id
 
-PERSONAL_LOG_COLUMNS = ("details", "ip_address", "user_agent")
-"""Columns of `mgg.operation_logs` that may name or locate a person."""
+PERSONAL_LOG_COLUMNS = ("details", "ip_address", "user_agent", "chain_hash")
+"""Columns of `mgg.operation_logs` that may name or locate a person, or let one be guessed and confirmed."""
 
 MEASURES = {
     "rmse_ratio": "RMSE by the greatest pressure of the firing",
@@ -176,44 +176,18 @@ OPERATION_LOGS = Table(
         server_default=func.now(),
         comment="When; partition key",
     ),
+    Column(
+        "chain_position", BigInteger, nullable=False, comment="Place in the chain of all logs, from 1, without gaps"
+    ),
+    Column("chain_hash", LargeBinary, nullable=False, comment="SHA-256 over the hash of the place before and this row"),
     CheckConstraint(f"log_type IN {LOG_TYPES}", name="log_type"),
+    CheckConstraint("octet_length(chain_hash) = 32", name="chain_hash"),
     Index(None, "user_id", "log_type"),
     Index(None, "log_type"),
     Index(None, text("created_at DESC")),
     schema="mgg",
-    comment="What people and the pipeline did, in months; appended to and never changed",
+    comment="What people and the pipeline did, in months; appended to and never changed, each row chained to the last",
     postgresql_partition_by="RANGE (created_at)",
-)
-
-ARCHIVE_BATCHES = Table(
-    "archive_batches",
-    METADATA,
-    row_id(),
-    Column("batch_name", String(100), nullable=False, unique=True, comment="Table, period and generation as one name"),
-    Column("table_name", String(50), nullable=False, comment="Table in the schema mgg"),
-    Column("start_date", DateTime(timezone=True), nullable=False, comment="First moment of the period, UTC"),
-    Column("end_date", DateTime(timezone=True), nullable=False, comment="First moment after the period, UTC"),
-    Column("generation", Integer, nullable=False, server_default="1", comment="1, or more for rows that came late"),
-    Column("row_count", BigInteger, comment="Rows"),
-    Column("parquet_file_path", String(500), comment="Key of the cold file in the object store"),
-    Column("parquet_file_size", BigInteger, comment="Size of the cold file, bytes"),
-    Column("compression_type", String(20), nullable=False, server_default="snappy", comment="Compression"),
-    Column("archived_at", DateTime(timezone=True), comment="Committed"),
-    Column("archived_by", BigInteger, ForeignKey("mgg.users.id"), comment="User who asked; NULL: the policy"),
-    Column("status", String(20), nullable=False, comment="planned, written, verified, committed or failed"),
-    Column("checksum", String(64), comment="SHA-256 of the cold file"),
-    UniqueConstraint("table_name", "start_date", "generation"),
-    CheckConstraint("row_count >= 0", name="row_count"),
-    CheckConstraint("start_date < end_date", name="period"),
-    CheckConstraint("status IN ('planned', 'written', 'verified', 'committed', 'failed')", name="status"),
-    CheckConstraint(
-        "status NOT IN ('written', 'verified', 'committed') OR num_nulls(row_count, parquet_file_path, checksum) = 0",
-        name="written_has_a_file",
-    ),
-    Index(None, "start_date", "end_date"),
-    Index(None, "status"),
-    schema="mgg",
-    comment="What was archived, state by state",
 )
 
 QUARANTINE = Table(

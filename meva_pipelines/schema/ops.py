@@ -34,7 +34,7 @@ SYNC_RUNS = Table(
     ),
     Column("subject", Text, nullable=False, comment="What is written: schema.table"),
     Column("source", Text, nullable=False, comment="Where the rows come from"),
-    Column("mode", Text, nullable=False, comment="full, incremental, replay, rollback or deletion"),
+    Column("mode", Text, nullable=False, comment="full, incremental, replay, rollback, deletion, archive or restore"),
     Column("day", Date, nullable=False, comment="Partition: a day in Asia/Seoul"),
     Column("dagster_run_id", Text, nullable=False, comment="Dagster run that made the attempt"),
     Column("status", Text, nullable=False, comment="started, fetched, staged, published, failed or rejected"),
@@ -72,7 +72,9 @@ SYNC_RUNS = Table(
         server_default=text("'{}'"),
         comment="Figures per region and per page",
     ),
-    CheckConstraint("mode IN ('full', 'incremental', 'replay', 'rollback', 'deletion')", name="mode"),
+    CheckConstraint(
+        "mode IN ('full', 'incremental', 'replay', 'rollback', 'deletion', 'archive', 'restore')", name="mode"
+    ),
     CheckConstraint("status IN ('started', 'fetched', 'staged', 'published', 'failed', 'rejected')", name="status"),
     CheckConstraint("(mode = 'rollback') = (target_token IS NOT NULL)", name="target"),
     Index(None, "subject", "source", "status"),

@@ -15,7 +15,18 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Table
 
-from meva_pipelines.schema import aed, backup, meva, meva_results, mgg, mgg_curves, mgg_records, mgg_views, ops
+from meva_pipelines.schema import (
+    aed,
+    backup,
+    meva,
+    meva_results,
+    mgg,
+    mgg_archive,
+    mgg_curves,
+    mgg_records,
+    mgg_views,
+    ops,
+)
 from meva_pipelines.schema.base import METADATA
 
 
@@ -82,7 +93,7 @@ GRANTS: Mapping[Table, Grant] = {
     backup.COPIES: Grant(WRITE),
     backup.PROOFS: Grant(APPEND),
     aed.AED_DATA: Grant(WRITE, archiver=REMOVE, hidden_from_reader=aed.PERSONAL_COLUMNS),
-    aed.AED_HISTORY: Grant(APPEND, archiver=REMOVE, hidden_from_reader=aed.PERSONAL_COLUMNS),
+    aed.AED_HISTORY: Grant(APPEND, archiver=REMOVE | APPEND, hidden_from_reader=aed.PERSONAL_COLUMNS),
     aed.REGIONS: Grant(WRITE | {Verb.DELETE}),
     aed.HEALTH_CENTERS: Grant(WRITE | {Verb.DELETE}),
     aed.QUARANTINE: Grant(WRITE, hidden_from_reader=("payload", "source_id")),
@@ -117,10 +128,10 @@ GRANTS: Mapping[Table, Grant] = {
     mgg_records.REPEAT_COMPARISONS: Grant(APPEND),
     mgg_records.MODEL_SCORECARD: Grant(APPEND),
     mgg_records.MODEL_DECISIONS: Grant(APPEND),
-    mgg_records.OPERATION_LOGS: Grant(
-        APPEND, archiver=REMOVE | APPEND, hidden_from_reader=mgg_records.PERSONAL_LOG_COLUMNS
-    ),
-    mgg_records.ARCHIVE_BATCHES: Grant(READ, archiver=WRITE),
+    mgg_records.OPERATION_LOGS: Grant(APPEND, archiver=APPEND, hidden_from_reader=mgg_records.PERSONAL_LOG_COLUMNS),
+    mgg_archive.OPERATION_LOG_HEAD: Grant(READ, hidden_from_reader=("hash",)),
+    mgg_archive.ARCHIVE_BATCHES: Grant(READ, archiver=WRITE),
+    mgg_archive.ARCHIVE_HOLDS: Grant(READ, archiver=WRITE),
     mgg_records.QUARANTINE: Grant(WRITE, hidden_from_reader=("payload", "name")),
     mgg_records.TAKEOVERS: Grant(WRITE),
 }
@@ -132,6 +143,8 @@ VIEW_GRANTS: Mapping[Table, Grant] = {
 
 FUNCTION_GRANTS: Mapping[str, tuple[Role, ...]] = {
     "mgg.ensure_partition(text, timestamptz)": (Role.WRITER, Role.ARCHIVER),
+    "mgg.lock_partition(text, timestamptz)": (Role.ARCHIVER,),
+    "mgg.drop_partition(text, timestamptz)": (Role.ARCHIVER,),
 }
 """Functions that run with the rights of their owner, and who may call them."""
 

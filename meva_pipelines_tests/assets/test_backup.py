@@ -1,17 +1,21 @@
 """The rounds of backups as Dagster runs them: everything in one night, an hour in between, and what checks say."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from meva_pipelines.assets import backup, backup_custody
 from meva_pipelines.assets.backup import FULL, WAL
 from meva_pipelines.automation import backup_jobs, restore_jobs
 from meva_pipelines.checks import backups
-from meva_pipelines.domain.alerts import SEOUL
+from meva_pipelines.domain.days import SEOUL
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.fixtures.backups import Site
 
 DAY = (datetime.now(SEOUL) - timedelta(days=1)).date().isoformat()
@@ -230,3 +234,51 @@ def test_a_person_verifies_holds_and_lets_go(backed_up: Site, instance: dg.Dagst
     lift = op("set_hold", backup_id=fulls[0].id, by="auditor")
     assert run(backed_up, instance, "hold_backup", config=lift).success
     assert backed_up.rows("SELECT FROM backup.copies WHERE hold_reason IS NOT NULL") == []
+
+
+def test_a_dump_comes_back_by_the_same_job(backed_up: Site, instance: dg.DagsterInstance) -> None:
+    """A managed server has nothing else: the newest dump is what `latest` means there."""
+    assert run(backed_up, instance, "backup_now", config=op("take_backup", kinds=["logical"])).success
+    backed_up.execute("DROP TABLE public.specimen")
+    tables: dict[str, Any] = {"into": "tables", "tables": ["public.specimen"], "dry_run": False}
+    assert run(backed_up, instance, "restore_database", config=op("bring_database_back", **tables)).success
+    assert backed_up.rows("SELECT count(*) FROM public.specimen") == [(2_000,)]
+    backed_up.execute("UPDATE public.specimen SET mark = 'wrong'")
+    ((name,),) = backed_up.rows("SELECT backup_id FROM backup.catalog")
+    live = op("bring_database_back", backup_id=name, into="live", dry_run=False)
+    assert run(backed_up, instance, "restore_database", config=live).success
+    assert backed_up.rows("SELECT count(*) FROM public.specimen WHERE mark = 'wrong'") == [(0,)]
+    ((kept,),) = backed_up.rows("SELECT datname FROM pg_database WHERE datname LIKE 'meva\\_%%'")
+    backed_up.execute(f'DROP DATABASE "{kept}"')
+
+
+@pytest.fixture
+def managed(backed_up: Site) -> Iterator[Site]:
+    """The site as a managed server shows it: a user who may do much, but not replicate."""
+    roles = ", ".join(role.value for role in Role)
+    backed_up.execute("CREATE ROLE managed LOGIN CREATEDB PASSWORD 'managed'")
+    backed_up.execute(f"GRANT {roles}, pg_read_all_data, pg_signal_backend TO managed")
+    backed_up.execute("ALTER TABLE public.specimen OWNER TO managed")
+    parts = conninfo_to_dict(backed_up.postgres.dsn())
+    url = f"postgresql://managed:managed@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    yield Site(Postgres(url=url, home=backed_up.postgres.home), backed_up.vault, backed_up.folder)
+    backed_up.execute("DROP OWNED BY managed CASCADE")
+    backed_up.execute("DROP ROLE managed")
+
+
+def test_a_managed_server_gets_dumps_and_their_proof(managed: Site, instance: dg.DagsterInstance) -> None:
+    (managed.files / "curve.csv").write_text("0,1\n", encoding="utf-8")
+    result = run(managed, instance, "backup_nightly", partition=DAY)
+    assert result.success
+    for asset in (FULL, WAL):
+        assert "dumps only" in shown(result, asset)["not_taken"]
+    assert "no other" in shown(result, backup.LOGICAL)["restores"]
+    assert shown(result, backup_custody.DRILL)["is_passed"]
+    assert not verdicts(result)["server_is_ready"]
+    assert managed.rows("SELECT method FROM backup.catalog ORDER BY 1") == [("files",), ("logical",)]
+    assert managed.rows("SELECT FROM ops.incidents") == []
+    emergency = op("take_backup", kinds=["full", "wal"], trigger="data_corruption", description="of a table")
+    assert run(managed, instance, "backup_now", config=emergency).success
+    assert managed.rows("SELECT method, backup_types[1] FROM backup.catalog ORDER BY sequence DESC LIMIT 1") == [
+        ("logical", "emergency")
+    ]

@@ -88,6 +88,52 @@ def test_what_names_an_unknown_order_waits_and_is_published_after_its_register(f
     assert firing_range.location.rows("SELECT count(*) FROM mgg.quarantine WHERE released_at IS NULL") == [(0,)]
 
 
+def test_a_register_that_breaks_a_rule_waits_and_the_others_are_published(firing_range: Range) -> None:
+    """Two people with one address once kept everything that came beside their register from being published."""
+    season = dict(firing_files.simulation_files(SEASON))
+    other = json.loads(season["register.json"])
+    clash = {"kind": "register", "users": [{"username": "new", "email": other["users"][0]["email"]}]}
+    lost = next(name for name in season if name.endswith("-reverse.json"))
+    orphan = json.loads(season[lost]) | {"name": "of a refused user", "user": "new"}
+    deep: object = []
+    for _ in range(300):
+        deep = [deep]
+    files = {"clash.json": clash, "orphan.json": orphan, "deep.json": {"kind": "register", "users": deep}}
+    firing_range.drop(SIMULATIONS, season | {name: json.dumps(document).encode() for name, document in files.items()})
+    firing_range.drop(SIMULATIONS, {"marked.json": b"\xef\xbb\xbf" + json.dumps({"kind": "register"}).encode()})
+    assert firing_range.take(SIMULATIONS).success
+    assert firing_range.counts("users", "forward_simulations") == [2, 4]
+    found = firing_range.location.rows("SELECT name, rule, field FROM mgg.quarantine ORDER BY name")
+    assert found == [
+        ("clash.json", "email_is_free", "users[0].email"),
+        ("deep.json", "field_is_valid", "users"),
+        ("of a refused user", "user_is_known", "user"),
+    ]
+
+
+def test_registers_of_a_batch_are_published_whatever_their_names(firing_range: Range) -> None:
+    """An order may name a user whom a register behind it brings."""
+    register = json.loads(dict(firing_files.simulation_files(SEASON))["register.json"])
+    people = {name: register.pop(name) for name in ("users",)}
+    parts = {"a.json": register, "b.json": {"kind": "register", **people}}
+    firing_range.drop(SIMULATIONS, {name: json.dumps(part).encode() for name, part in parts.items()})
+    assert firing_range.take(SIMULATIONS).success
+    assert firing_range.counts("users", "work_orders") == [2, 2]
+
+
+def test_a_curve_with_a_wrong_zero_waits_and_the_others_are_published(firing_range: Range) -> None:
+    """The audit stops whole batches: what one sensor did wrong has to be put aside before."""
+    season = dict(firing_files.simulation_files(SEASON))
+    simulation = SEASON.simulations(next(SEASON.work_orders()))[0]
+    ((_, content),) = firing_files.simulation_document(simulation, form="inline").items()
+    drifted = json.loads(content) | {"name": "drifted"}
+    drifted["series"]["pressure_mpa"][0] = -0.2 * max(drifted["series"]["pressure_mpa"])
+    firing_range.drop(SIMULATIONS, season | {"drifted.json": json.dumps(drifted).encode()})
+    assert firing_range.take(SIMULATIONS).success
+    assert firing_range.counts("forward_simulations") == [4]
+    assert firing_range.location.rows("SELECT rule FROM mgg.quarantine") == [("curve_zero",)]
+
+
 def test_a_damaged_workbook_waits_in_quarantine_and_the_others_go_on(firing_range: Range) -> None:
     firing_range.drop(SIMULATIONS, dict(firing_files.simulation_files(SEASON)))
     assert firing_range.take(SIMULATIONS).success

@@ -9,6 +9,7 @@ import pytest
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS
 from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
+from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
 from meva_pipelines.domain.pressure import comparison
 from meva_pipelines.domain.pressure.comparison import Alignment, Measures
 from meva_pipelines.domain.simulation import curves
@@ -135,6 +136,55 @@ def test_the_scorecard_knows_the_corridor_of_repeats(compared: Range) -> None:
     )
     assert good[0] > worse[0] == 0
     assert compared.counts("repeat_comparisons") == [2 * 3]
+
+
+def test_an_evaluation_that_says_nothing_new_writes_nothing(compared: Range) -> None:
+    """The scorecard is a history: it grows with what changes, not with the runs."""
+    before = compared.counts("model_scorecard", "model_decisions")
+    assert compared.run(FIRINGS, [MODEL_SCORECARD]).success
+    assert compared.counts("model_scorecard", "model_decisions") == before
+    assert activate(compared, GOOD_MODEL).success
+    for _ in range(2):
+        assert compared.run(FIRINGS, [MODEL_SCORECARD]).success
+    (newest,) = compared.location.rows(
+        "SELECT count(DISTINCT evaluated_at), count(*) FILTER (WHERE is_worse) > 0 FROM mgg.model_scorecard AS s"
+        " JOIN mgg.model_versions AS m ON m.id = model_version_id WHERE version_name = %s",
+        WORSE_MODEL,
+    )
+    assert newest == (2, True)
+    assert compared.counts("model_scorecard")[0] == before[0] * 3 // 2
+
+
+@pytest.mark.parametrize(
+    ("table", "away"), [("simulation_time_series", "simulation "), ("test_time_series", "firing ")]
+)
+def test_what_has_aged_is_told_and_nothing_turns_red(compared: Range, table: str, away: str) -> None:
+    """Published comparisons stay; a picture that cannot be drawn says where its curves lie."""
+    compared.drop(SIMULATIONS, dict(firing_files.simulation_files(SEASON, models=(GOOD_MODEL,))))
+    before = compared.counts("pt_comparisons")
+    compared.archive(table)
+    for flow in (SIMULATIONS, FIRINGS):
+        result = compared.run(flow, [PT_COMPARISONS, *map(tables.key, flow.published), MODEL_SCORECARD])
+        assert result.success
+        failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
+        assert failed == []
+    (event,) = compared.run(FIRINGS, [PT_COMPARISONS]).get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert f"the curve of {away}" in str(metadata["not_drawn"].value)
+    assert "lies in the archive: bring 2026-Q1 of mgg." in str(metadata["not_drawn"].value)
+    assert ("overlay" in metadata) == (table == "simulation_time_series")
+    assert compared.counts("pt_comparisons") == before
+
+
+def test_a_pair_that_waits_for_the_archive_is_counted(firing_range: Range) -> None:
+    firing_range.take_season(SEASON)
+    firing_range.archive("test_time_series")
+    (event,) = firing_range.run(FIRINGS, [PT_COMPARISONS]).get_asset_materialization_events()
+    assert event.materialization.metadata["pairs_in_archive"].value == 2 * 3 * 2
+    pair = {"simulation": SEASON.simulations(next(SEASON.work_orders()))[0].name}
+    pair["firing"] = next(SEASON.firings(next(SEASON.work_orders()))).name
+    assert not firing_range.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
+    assert "lies in the archive: bring 2026-Q1" in firing_range.location.newest_run()["error"]
 
 
 def test_every_check_of_both_ways_in_passes(firing_range: Range) -> None:

@@ -88,21 +88,41 @@ def other() -> None:
     learn()
 
 
+@pytest.mark.parametrize(
+    ("sensor", "event", "trigger"),
+    [
+        (backup_sensors.backup_on_training_start, dg.DagsterEventType.RUN_START, "training_start"),
+        (backup_sensors.backup_on_training_complete, dg.DagsterEventType.RUN_SUCCESS, "training_complete"),
+    ],
+)
 @pytest.mark.parametrize(("job", "is_asked"), [(training, True), (other, False)])
-def test_a_training_asks_for_a_backup_and_nothing_else_does(
-    instance: dg.DagsterInstance, job: dg.JobDefinition, *, is_asked: bool
+def test_a_training_asks_for_a_backup_when_it_starts_and_ends_and_nothing_else_does(
+    instance: dg.DagsterInstance,
+    sensor: dg.RunStatusSensorDefinition,
+    event: dg.DagsterEventType,
+    trigger: str,
+    job: dg.JobDefinition,
+    *,
+    is_asked: bool,
 ) -> None:
     result = job.execute_in_process(instance=instance)
+    (told,) = [one for one in result.all_events if one.event_type is event]
     context = dg.build_run_status_sensor_context(
-        sensor_name="backup_on_training_complete",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=result.get_run_success_event(),
+        sensor_name=sensor.name, dagster_instance=instance, dagster_run=result.dagster_run, dagster_event=told
     )
-    answer = backup_sensors.backup_on_training_complete(context)
+    answer = sensor(context)
     assert isinstance(answer, dg.RunRequest) == is_asked
     if isinstance(answer, dg.RunRequest):
-        assert answer.run_config["ops"]["take_backup"]["config"]["trigger"] == "training_complete"
+        assert answer.run_config["ops"]["take_backup"]["config"]["trigger"] == trigger
+
+
+def test_the_interval_of_six_hours_asks_for_the_files() -> None:
+    tick = datetime(2026, 11, 19, 15, 30, tzinfo=UTC)
+    (request,) = asked(
+        backup_schedules.backup_files_every_six_hours(dg.build_schedule_context(scheduled_execution_time=tick))
+    )
+    assert request.run_key == "2026-11-19T1530"
+    assert backup_schedules.backup_files_every_six_hours.cron_schedule == "30 */6 * * *"
 
 
 def asked(answer: object) -> list[dg.RunRequest]:

@@ -11,6 +11,7 @@ import pytest
 
 from meva_pipelines.automation import landing_sensors
 from meva_pipelines.automation.tensile_jobs import tensile_intake
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Unavailable
 from meva_pipelines.resources import landing_ledger, ledger
 from meva_pipelines.resources.landing import Landing
@@ -163,7 +164,7 @@ def test_an_upload_of_a_run_that_died_is_asked_for_although_nothing_lies_there(s
 
 def hour(sensor: Sensor) -> str:
     with sensor.postgres.connect(Role.READER, work="test") as connection:
-        return f"{ledger.now(connection).astimezone(ledger.SEOUL):%Y-%m-%dT%H}"
+        return f"{ledger.now(connection).astimezone(SEOUL):%Y-%m-%dT%H}"
 
 
 def test_the_run_key_is_that_of_the_files_and_the_hour(sensor: Sensor, folder: Path) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from meva_pipelines.domain import alert_messages, alerts, digests
 from meva_pipelines.domain.alert_messages import Message, Severity
-from meva_pipelines.domain.alerts import SEOUL, Incident, Kind, Outcome, Standing, Sync
+from meva_pipelines.domain.alerts import Incident, Kind, Outcome, Standing, Sync
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.digests import LABORATORY, Backlog, Concern
 
 DAY = date(2026, 11, 18)

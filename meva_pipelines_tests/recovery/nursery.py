@@ -205,10 +205,13 @@ def _serve(task: Task, folder: Path) -> int:
 
 
 def _run(location: dg.Definitions, task: Task, folder: Path) -> int:
+    job = location.resolve_job_def(task["job"])
     with _instance(task) as instance, _file_limit(task):
-        result = location.resolve_job_def(task["job"]).execute_in_process(
+        if isinstance(job.partitions_def, dg.DynamicPartitionsDefinition):
+            instance.add_dynamic_partitions(str(job.partitions_def.name), [task["partition"]])
+        result = job.execute_in_process(
             instance=instance,
-            partition_key=task["day"],
+            partition_key=task["partition"],
             run_config={"ops": task["config"]} if task["config"] else None,
             asset_selection=[dg.AssetKey(name.split("/")) for name in task["assets"]] or None,
             raise_on_error=False,

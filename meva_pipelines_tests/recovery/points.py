@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from meva_pipelines.resources.failpoints import Point
 
 SUITES: Mapping[str, tuple[str, ...]] = {
-    "test_failpoints": ("aed.", "store.", "publish.", "alerts."),
+    "test_failpoints": ("aed.", "store.object.before_rename", "publish.", "alerts."),
     "test_tensile_failpoints": ("tensile.",),
     "test_simulation_failpoints": ("mgg.",),
+    "test_archive_failpoints": ("archive.", "store.object.before_link"),
     "test_backup_failpoints": ("backup.",),
 }
 """Suites with the beginnings of the names of the points that they play."""

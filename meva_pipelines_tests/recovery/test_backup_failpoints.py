@@ -16,7 +16,17 @@ import pytest
 from meva_pipelines.domain.backup.retention import Policy
 from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.quality import restored_copies
-from meva_pipelines.resources import backup_custody, backup_drill, backup_files, backup_files_restoring, backup_scratch
+from meva_pipelines.resources import (
+    backup_custody,
+    backup_drill,
+    backup_files,
+    backup_files_restoring,
+    backup_logical,
+    backup_programs,
+    backup_return,
+    backup_scratch,
+    backup_server,
+)
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines_tests.fixtures import backups
 from meva_pipelines_tests.fixtures.backups import REQUEST, Site
@@ -104,6 +114,7 @@ OPERATIONS: Mapping[Point, tuple[Act, Act]] = {
     Point.BACKUP_EXPIRY_PLANNED: (three_fulls, expire),
     Point.BACKUP_RESTORE_EXTRACTED: (one_full, drill),
     Point.BACKUP_RESTORE_BEFORE_SWAP: (some_files, restore_files),
+    Point.BACKUP_RESTORE_SWAPPED: (some_files, restore_files),
 }
 
 
@@ -148,6 +159,7 @@ def demand_target_untouched_or_whole(site: Site) -> None:
     """An interrupted restore of files leaves the folder as it was, or complete (B5)."""
     into = site.folder / "back"
     if into.exists() and not (into / "old").exists():
+        assert len(list(site.folder.glob("back.pre-restore-*/old"))) == 1, "the former folder is kept"
         assert sorted(path.name for path in (into / "files").iterdir()) == [f"{number}.csv" for number in range(5)]
 
 
@@ -193,6 +205,32 @@ def test_an_error_anywhere_is_healed_by_the_same_act(backed_up: Site, point: Poi
     act(backed_up)
     demand_sound(backed_up)
     demand_nothing_left(backed_up)
+
+
+def one_dump(site: Site) -> None:
+    backup_logical.take(site.postgres, site.vault, REQUEST)
+
+
+def put_dump_in_place(site: Site) -> None:
+    (backup,) = site.shelf.inventory().backups.values()
+    live = site.postgres.dsn()
+    with backup_server.session(live, work="test") as connection:
+        programs = backup_programs.of_server(connection.info.server_version)
+    with backup_logical.restored(live, site.shelf, backup) as copy:
+        backup_return.instead(copy, live, programs=programs)
+
+
+@pytest.mark.parametrize(("action", "code"), [("kill", -signal.SIGKILL), ("raise", 1)])
+def test_a_database_is_exchanged_or_as_it_was(backed_up: Site, action: str, code: int) -> None:
+    one_dump(backed_up)
+    backed_up.execute("UPDATE public.specimen SET mark = 'live'")
+    assert forked(put_dump_in_place, backed_up, f"{Point.BACKUP_RESTORE_BEFORE_SWAP.value}:{action}") == code
+    assert backed_up.rows("SELECT DISTINCT mark FROM public.specimen") == [("live",)]
+    put_dump_in_place(backed_up)
+    assert backed_up.rows("SELECT count(*) FROM public.specimen WHERE mark = 'live'") == [(0,)]
+    ((kept,),) = backed_up.rows("SELECT datname FROM pg_database WHERE datname LIKE 'meva\\_%%'")
+    assert kept.startswith("meva_before_restore_")
+    backed_up.execute(f'DROP DATABASE "{kept}"')
 
 
 def test_every_point_of_backups_is_played() -> None:

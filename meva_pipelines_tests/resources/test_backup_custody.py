@@ -1,21 +1,38 @@
 """Custody: copies, sampling, expiry with its ledger, and faults of targets, clocks and records."""
 
+import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from meva_pipelines.assets.backup import log_gaps
 from meva_pipelines.domain.backup import records
 from meva_pipelines.domain.backup.retention import Policy
+from meva_pipelines.domain.backup.vocabulary import Method
+from meva_pipelines.domain.backup.wal import Gap
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
-from meva_pipelines.resources import backup_custody, backup_restoring, backup_server
+from meva_pipelines.quality import restored_copies
+from meva_pipelines.resources import backup_catalog, backup_custody, backup_drill, backup_restoring, backup_server
+from meva_pipelines.resources.backup_catalog import Proof
 from meva_pipelines.resources.backup_restoring import Goal
 from meva_pipelines.resources.backup_shelves import Hold
 from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.schema.roles import Role
+from meva_pipelines_tests.domain.backup.shelf_of_records import START, made
 from meva_pipelines_tests.fixtures.backups import KEY, OTHER_KEY, Site
 
 AT_ONCE = Policy(window=timedelta(microseconds=1), minimum_redundancy=1, daily=0, weekly=0, monthly=0)
+
+
+def copied(site: Site) -> dict[str, list[str]]:
+    """Copy and enter what is missing as the catalogue does it, and return what was copied where."""
+    with site.postgres.connect(Role.READER, work="test") as connection:
+        since = backup_custody.first_wanted(connection)
+    done, _ = backup_custody.replicate(site.vault, backup_custody.survey(site.postgres, site.vault), since=since)
+    backup_custody.survey(site.postgres, site.vault)
+    return done
 
 
 def verified(site: Site) -> None:
@@ -200,3 +217,114 @@ def test_a_wrong_key_is_corruption_until_it_is_there_again(backed_up: Site) -> N
 def test_a_setting_that_names_no_targets_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(Refused):
         Vault(url=url, home=str(tmp_path)).shelves()
+
+
+def test_a_copy_that_was_lost_is_made_up_for_although_it_never_expired(backed_up: Site) -> None:
+    """Whoever removes a bad copy by hand gets it back from another target, and older ones as well."""
+    taken = [backed_up.full(), backed_up.log()]
+    copied(backed_up)
+    for backup in taken:
+        shutil.rmtree(backed_up.folder / "archive" / "backups" / backup.id)
+    assert copied(backed_up) == {"archive": [backup.id for backup in taken]}
+
+
+def test_a_record_that_cannot_be_read_is_a_corrupted_copy_and_is_copied_anew(backed_up: Site) -> None:
+    full = backed_up.full()
+    copied(backed_up)
+    backed_up.stored(full, "backup.json", "archive").write_bytes(b"{}")
+    backup_custody.survey(backed_up.postgres, backed_up.vault)
+    statuses = "SELECT target, status FROM backup.copies ORDER BY target"
+    assert backed_up.rows(statuses) == [("archive", "corrupted"), ("local", "completed")]
+    assert copied(backed_up) == {"archive": [full.id]}
+    backup_custody.verify(backed_up.postgres, backed_up.archive, [full])
+    assert backed_up.rows(statuses) == [("archive", "completed"), ("local", "completed")]
+
+
+def test_a_bad_copy_is_not_spread_and_takes_no_child_along(backed_up: Site) -> None:
+    full, child = backed_up.full(), backed_up.increment()
+    path = backed_up.stored(full)
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-1])
+    assert copied(backed_up) == {}
+    assert not list((backed_up.folder / "archive").rglob("*.tar")), "nothing half-copied stays"
+    path.write_bytes(sound)
+    assert copied(backed_up) == {"archive": [full.id, child.id]}
+
+
+def test_the_second_source_is_asked_where_the_first_is_bad(backed_up: Site) -> None:
+    full = backed_up.full()
+    copied(backed_up)
+    path = backed_up.stored(full)
+    path.write_bytes(path.read_bytes()[:-1])
+    third = (backed_up.folder / "emergency").as_uri()
+    wider = Site(
+        backed_up.postgres,
+        backed_up.vault.model_copy(update={"url": f"{backed_up.vault.url},emergency={third}"}),
+        backed_up.folder,
+    )
+    assert copied(wider) == {"emergency": [full.id]}
+    wider.vault.shelf("emergency").verify(full)
+
+
+def test_a_backup_that_came_after_the_look_is_not_taken_for_expired(backed_up: Site) -> None:
+    backed_up.full()
+    looked_at, found = backed_up.now(), backed_up.shelf.inventory()
+    late = backed_up.full()
+    with backed_up.postgres.connect(Role.WRITER, work="test") as connection:
+        backup_catalog.mirror(connection, "local", "file:///", found, looked_at=looked_at)
+    assert backed_up.rows("SELECT status FROM backup.copies WHERE backup_id = %s", late.id) == [("completed",)]
+
+
+def test_a_part_that_cannot_be_read_stops_no_other_and_is_not_called_corrupted(backed_up: Site) -> None:
+    """A bad sector: reading fails, which says nothing of what was written."""
+    bad, good = backed_up.full(), backed_up.full()
+    path = backed_up.stored(bad)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # reading its beginning is an input/output error
+    found = backup_custody.verify(backed_up.postgres, backed_up.shelf, [bad, good])
+    assert (found.sound, found.corrupted, len(found.unread)) == ((good.id,), {}, 1)
+    assert "Input/output error" in found.unread[0]
+
+
+def test_only_reading_makes_a_corrupted_copy_sound_again(backed_up: Site) -> None:
+    """A drill reads the base and the fingerprints: the manifest, which increments need, may be bad all the same."""
+    full = backed_up.full()
+    path = backed_up.stored(full, "manifest")
+    path.write_bytes(path.read_bytes()[:-1])
+    verified(backed_up)
+    drill = backup_drill.run(backed_up.postgres, backed_up.vault, backed_up.shelf, full, judge=restored_copies.breaches)
+    assert drill.is_passed
+    assert backed_up.rows("SELECT status, verified_at, proven_at FROM backup.copies") == [("corrupted", None, None)]
+
+
+def test_a_restore_that_came_back_other_takes_its_proof_back(backed_up: Site) -> None:
+    full = backed_up.full()
+    proof = Proof(full.id, "local", "drill", is_passed=True, details={}, rto_s=1.0)
+    is_proven = "SELECT proven_at IS NOT NULL FROM backup.copies"
+    for given, expected in (
+        (proof, True),
+        (replace(proof, is_passed=False, rto_s=None), True),
+        (replace(proof, is_passed=False), False),
+    ):
+        with backed_up.postgres.connect(Role.WRITER, work="test") as connection:
+            backup_catalog.prove(connection, given)
+        assert backed_up.rows(is_proven) == [(expected,)]
+
+
+def test_an_increment_is_made_on_the_newest_sound_backup(backed_up: Site) -> None:
+    first, second = backed_up.full(), backed_up.full()
+    path = backed_up.stored(second)
+    path.write_bytes(path.read_bytes()[:-1])
+    verified(backed_up)
+    assert backed_up.increment().parent_id == first.id
+
+
+def test_old_bases_whose_log_has_expired_are_no_gap(backed_up: Site) -> None:
+    """Fathers and grandfathers are kept for their own moment; the chain of the window is what must be whole."""
+    old, window, newest = made(1, segment=1), made(30, segment=30), made(49, at=START + timedelta(days=45), segment=38)
+    log = [made(39 + number, method=Method.WAL, segment=30 + number) for number in range(10)]
+    for backup in (old, window, newest, *log):
+        backed_up.shelf.finish(backup)
+    assert log_gaps(backed_up.vault) == ()
+    backed_up.shelf.remove(log[4].id)
+    assert log_gaps(backed_up.vault) == (Gap(1, 34, 34),)

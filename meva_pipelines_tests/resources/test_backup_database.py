@@ -1,14 +1,17 @@
 """Backups of a real server, and the way back to every moment of them."""
 
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from meva_pipelines.assets.backup import log_gaps
 from meva_pipelines.domain.backup.vocabulary import Extent, Trigger
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
 from meva_pipelines.quality import restored_copies
@@ -24,6 +27,10 @@ from meva_pipelines.resources import (
 )
 from meva_pipelines.resources.backup_restoring import Goal
 from meva_pipelines.resources.backup_taking import Request
+from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres, Settings
+from meva_pipelines.resources.failpoints import Injected, Point
+from meva_pipelines.schema import migrate
+from meva_pipelines_tests.fixtures import backups
 from meva_pipelines_tests.fixtures.backups import OTHER_KEY, REQUEST, History, Site
 
 
@@ -168,10 +175,15 @@ def test_a_database_takes_the_place_of_the_live_one_when_told(backed_up: Site) -
         assert backed_up.rows("SELECT DISTINCT mark FROM public.specimen") == [("wrong",)]
         with pytest.raises(Refused, match="exists"):
             backup_return.beside(dsn, live, at=at, programs=copy.programs)
-        returned = backup_return.swap(live, name, at=at)
+        with psycopg.connect(live) as busy:
+            returned = backup_return.instead(dsn, live, programs=copy.programs)
+            with pytest.raises(psycopg.OperationalError):
+                busy.execute("SELECT 1")
     assert backed_up.rows("SELECT count(DISTINCT mark) FROM public.specimen") == [(2_000,)]
-    assert backed_up.rows("SELECT FROM pg_database WHERE datname = %s", returned.kept_as)
-    backed_up.execute(f'DROP DATABASE "{returned.kept_as}" WITH (FORCE)')
+    names = "SELECT datname FROM pg_database WHERE datname LIKE 'meva\\_%%' ORDER BY 1"
+    assert backed_up.rows(names) == [(returned.kept_as,), (name,)]
+    for made in (returned.kept_as, name):
+        backed_up.execute(f'DROP DATABASE "{made}" WITH (FORCE)')
 
 
 def test_a_dump_is_proved_in_a_database_of_its_own(backed_up: Site) -> None:
@@ -179,7 +191,17 @@ def test_a_dump_is_proved_in_a_database_of_its_own(backed_up: Site) -> None:
     drill = backup_drill.run(backed_up.postgres, backed_up.vault, backed_up.shelf, dump, judge=restored_copies.breaches)
     assert drill.is_passed
     assert drill.tables > 10
-    assert not backed_up.rows("SELECT FROM pg_database WHERE datname LIKE 'meva_drill_%%'")
+    assert not backed_up.rows("SELECT FROM pg_database WHERE starts_with(datname, %s)", backup_return.UNFINISHED)
+
+
+def test_what_a_killed_restore_left_on_the_live_server_is_dropped_by_the_next(backed_up: Site) -> None:
+    dump = backup_logical.take(backed_up.postgres, backed_up.vault, REQUEST)
+    live = backed_up.postgres.dsn()
+    backed_up.execute(f"CREATE DATABASE {backup_return.UNFINISHED}dead")
+    names = "SELECT count(*) FROM pg_database WHERE starts_with(datname, %s)"
+    with backup_logical.restored(live, backed_up.shelf, dump), backup_logical.restored(live, backed_up.shelf, dump):
+        assert backed_up.rows(names, backup_return.UNFINISHED) == [(2,)], "the one under way is not dropped"
+    assert backed_up.rows(names, backup_return.UNFINISHED) == [(0,)]
 
 
 def test_a_drill_restores_compares_and_writes_evidence(backed_up: Site) -> None:
@@ -256,3 +278,159 @@ def test_no_password_and_no_key_is_in_any_file_or_row(backed_up: Site) -> None:
         assert backed_up.vault.key not in text
     (row,) = backed_up.rows("SELECT c::text FROM backup.catalog AS c")
     assert password not in row[0]
+
+
+def test_a_slot_that_was_lost_is_made_anew_and_the_log_goes_on(backed_up: Site) -> None:
+    """The segment under way in the spool belongs to a log that the server has let go of: it must not be asked for."""
+    backed_up.full()
+    backed_up.log()
+    backed_up.execute("SELECT pg_drop_replication_slot('meva_backup')")
+    with pytest.raises(Refused, match="full backup"):
+        backed_up.log()
+    for _ in range(3):
+        backed_up.execute("SELECT pg_switch_wal(), pg_logical_emit_message(false, 'test', 'test')")
+    backed_up.execute("CHECKPOINT")
+    backed_up.execute("CHECKPOINT")
+    full = backed_up.full()
+    backed_up.execute("INSERT INTO public.specimen VALUES (-1, 'after the gap')")
+    backed_up.log()
+    assert backup_restoring.plan(backed_up.shelf, Goal()).bases == (full,)
+    assert len(log_gaps(backed_up.vault)) == 1
+    with copy_at(backed_up, Goal()) as copy:
+        assert copy.execute("SELECT count(*) FROM public.specimen WHERE n < 0").fetchone() == (1,)
+
+
+def test_a_log_that_was_stored_stays_stored_whatever_fails_afterwards(
+    backed_up: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments leave the spool one by one once the record is written: taking the record back would lose them."""
+    backed_up.full()
+    monkeypatch.setenv("MEVA_FAILPOINTS", f"{Point.BACKUP_AFTER_RECORD.value}:raise")
+    with pytest.raises(Injected):
+        backed_up.log()
+    monkeypatch.delenv("MEVA_FAILPOINTS")
+    assert backed_up.rows("SELECT method, status FROM backup.catalog ORDER BY sequence") == [
+        ("physical", "completed"),
+        ("wal", "completed"),
+    ]
+    backed_up.log()
+    assert log_gaps(backed_up.vault) == ()
+
+
+def test_the_log_carries_on_over_a_promotion(tmp_path: Path) -> None:
+    """A server that was promoted writes on a new timeline: bases of the old one reach its moments all the same."""
+    embedded = EmbeddedPostgres(home=tmp_path / "server", settings=Settings(databases=("backup_template",)))
+    server = embedded.ensure_running()
+    try:
+        migrate.upgrade(server.url("backup_template"))
+        made = backups.site(server.url("postgres"), tmp_path / "site")
+        full = made.full()
+        made.execute("INSERT INTO public.specimen VALUES (-1, 'on the first timeline')")
+        made.log()
+        _promote(embedded, made)
+        made.execute("INSERT INTO public.specimen VALUES (-2, 'on the second')")
+        log, child = made.log(), made.increment()
+        assert log.server is not None
+        assert child.server is not None
+        assert (log.server.timeline, child.server.timeline) == (2, 2)
+        made.execute("INSERT INTO public.specimen VALUES (-3, 'after the increment')")
+        at = made.now()
+        made.execute("DELETE FROM public.specimen")
+        made.log()
+        assert log_gaps(made.vault) == ()
+        for goal, bases in ((Goal(at=at), (full, child)), (Goal(at=at, without=(child.id,)), (full,))):
+            assert backup_restoring.plan(made.shelf, goal).bases == bases
+            with copy_at(made, goal) as copy:
+                assert copy.execute("SELECT array_agg(n ORDER BY n) FROM public.specimen WHERE n < 0").fetchone() == (
+                    [-3, -2, -1],
+                )
+    finally:
+        embedded.stop()
+
+
+def _promote(embedded: EmbeddedPostgres, site: Site) -> None:
+    """Let the server come up as a standby and promote it: what a failover leaves behind."""
+    ((data,),) = site.rows("SELECT current_setting('data_directory')")
+    port = site.rows("SHOW port")[0][0]
+    embedded.stop()
+    (Path(data) / "standby.signal").touch()
+    shutil.chown(Path(data) / "standby.signal", user=Path(data).stat().st_uid)
+    embedded.ensure_running()
+    assert site.rows("SHOW port")[0][0] == port
+    assert site.rows("SELECT pg_promote()") == [(True,)]
+    assert site.rows("SELECT pg_is_in_recovery()") == [(False,)]
+
+
+def test_a_way_around_a_bad_base_is_told_to_be_taken(backed_up: Site) -> None:
+    backed_up.full()
+    bad = backed_up.full()
+    backed_up.log()
+    path = backed_up.stored(bad)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(Unusable, match=bad.id), copy_at(backed_up, Goal()):
+        pytest.fail("a bad base was restored")
+    with copy_at(backed_up, Goal(without=(bad.id,))) as copy:
+        assert state(copy) == (2_000, 0, 1)
+
+
+def test_a_target_with_backups_of_several_servers_is_asked_for_one(history: History) -> None:
+    stranger = replace(history.full, id=history.full.id.replace("_00000001_", "_00000099_"), sequence=99, subject="7")
+    shelf = Site(history.site.postgres, history.site.vault, history.site.folder).shelf
+    shelf.finish(stranger)
+    try:
+        with pytest.raises(Refused, match="say which: 7, "):
+            backup_restoring.plan(shelf, Goal())
+        assert backup_restoring.plan(shelf, Goal(), system_id=history.full.subject).bases[0] == history.full
+    finally:
+        shelf.remove(stranger.id)
+
+
+def test_a_folder_that_could_not_be_filled_is_not_there(backed_up: Site) -> None:
+    full = backed_up.full()
+    path = backed_up.stored(full)
+    path.write_bytes(path.read_bytes()[:-1])
+    folder = backed_up.folder / "server"
+    with pytest.raises(Unusable):
+        backup_restoring.into_folder(backed_up.shelf, Goal(), folder)
+    assert not list(backed_up.folder.glob("*server*"))
+
+
+def test_no_disk_is_filled_by_a_restore(backed_up: Site) -> None:
+    """The copy may lie on the disk of the live server: what has no room is not begun."""
+    full = backed_up.full()
+    huge = replace(full.part("base.tar"), data_bytes=1 << 50)
+    record = replace(full, parts=tuple(huge if part.name == huge.name else part for part in full.parts))
+    backed_up.shelf.finish(record)
+    with pytest.raises(Unavailable, match="no room"), copy_at(backed_up, Goal()):
+        pytest.fail("a disk was filled")
+
+
+def test_a_column_of_any_name_leaves_the_whole_row_in_the_fingerprint(backed_up: Site) -> None:
+    """`t` would otherwise be the column, and `json` has no hash of its own."""
+    backed_up.execute("CREATE TABLE public.odd (t json, other int)")
+    backed_up.execute("INSERT INTO public.odd VALUES ('1', 1)")
+    with psycopg.connect(backed_up.postgres.dsn(), autocommit=True) as connection:
+        before = backup_fingerprints.taken(connection)
+        connection.execute("UPDATE public.odd SET other = 2")
+        assert backup_fingerprints.differences(before, backup_fingerprints.taken(connection)) == [
+            "public.odd has other content"
+        ]
+
+
+def test_a_copy_from_before_a_migration_can_be_asked(backed_up: Site) -> None:
+    with psycopg.connect(backed_up.postgres.dsn(), autocommit=True) as connection:
+        connection.execute("DROP TABLE ops.outbox CASCADE")
+        found = restored_copies.breaches(connection)
+    assert found["messages_have_incidents"] == -1
+    assert found["schema_has_one_revision"] == 0
+
+
+def test_a_drill_whose_questions_fail_is_written_down_as_well(backed_up: Site) -> None:
+    def judge(copy: psycopg.Connection) -> dict[str, int]:
+        copy.execute("SELECT 1 / 0")
+        return {}
+
+    full = backed_up.full()
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        backup_drill.run(backed_up.postgres, backed_up.vault, backed_up.shelf, full, judge=judge)
+    assert backed_up.rows("SELECT is_passed, details ->> 'error' FROM backup.proofs") == [(False, "DivisionByZero")]

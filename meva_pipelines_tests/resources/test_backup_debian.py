@@ -4,13 +4,19 @@ import itertools
 import secrets
 import shutil
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import psycopg
 import pytest
 from pyarrow import fs
 
+from meva_pipelines.assets import backup
+from meva_pipelines.assets import backup_custody as backup_custody_assets
+from meva_pipelines.automation import backup_jobs
 from meva_pipelines.domain.backup.retention import Policy
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
 from meva_pipelines.quality import restored_copies
 from meva_pipelines.resources import backup_custody, backup_drill, postgres_binaries
@@ -63,6 +69,27 @@ def test_an_older_server_is_backed_up_in_full_with_its_log_and_restored(old_serv
     assert drill.log_backups == 1
     with pytest.raises(Refused, match="increments need 17"):
         site.increment()
+
+
+def test_an_older_server_gets_its_hourly_log_although_it_gives_no_increment(
+    old_server_url: str, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    site = backups.site(old_server_url, tmp_path)
+    site.full()
+    hour = f"{datetime.now(SEOUL) - timedelta(hours=1):%Y-%m-%d-%H:00}"
+    result = (
+        dg.Definitions(
+            assets=dg.load_assets_from_modules([backup, backup_custody_assets]),
+            jobs=[backup_jobs.backup_hourly],
+            resources={"postgres": site.postgres, "vault": site.vault},
+            executor=dg.in_process_executor,
+        )
+        .resolve_job_def("backup_hourly")
+        .execute_in_process(instance=instance, partition_key=hour)
+    )
+    assert result.success
+    assert site.rows("SELECT method FROM backup.catalog ORDER BY sequence") == [("physical",), ("wal",)]
+    assert len(site.archive.inventory().backups) == 2
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from meva_pipelines.domain.backup.members import Limits
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
-from meva_pipelines.resources import backup_extraction, backup_files, backup_files_restoring
+from meva_pipelines.resources import backup_custody, backup_extraction, backup_files, backup_files_restoring
 from meva_pipelines.resources.postgres_binaries import Account
 from meva_pipelines_tests.fixtures.backups import REQUEST, Site
 
@@ -230,7 +231,7 @@ def test_a_hostile_member_is_refused(tmp_path: Path, member: tarfile.TarInfo) ->
 
 def test_a_member_does_not_overwrite_another(tmp_path: Path) -> None:
     twice = archive((tarfile.TarInfo("a"), b"first"), (tarfile.TarInfo("a"), b"second"))
-    with pytest.raises(FileExistsError):
+    with pytest.raises(Unusable, match="same name"):
         backup_extraction.extract(twice, tmp_path, account=Account.caller(), limits=Limits())
     assert (tmp_path / "a").read_bytes() == b"first"
 
@@ -255,3 +256,55 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: Callable[[bytes], 
     sound = archive((tarfile.TarInfo("a"), b"content" * 100)).getvalue()
     with pytest.raises(Unusable):
         backup_extraction.extract(io.BytesIO(damage(sound)), tmp_path, account=Account.caller(), limits=Limits())
+
+
+def test_a_member_that_is_larger_than_its_index_says_is_refused(filled: Site) -> None:
+    taken = full(filled)
+    plan = backup_files_restoring.plan(filled.shelf, taken.id)
+    small = {path: replace(member, size_bytes=min(member.size_bytes, 10)) for path, member in plan.members.items()}
+    with pytest.raises(Unusable, match="not what was written"):
+        backup_files_restoring.restore(
+            filled.shelf, replace(plan, members=small), filled.folder / "back", at=filled.now()
+        )
+    assert not list(filled.folder.glob("*back*"))
+
+
+def test_the_former_folder_outlives_a_restore_that_cannot_name_it(filled: Site) -> None:
+    """A folder whose name leaves no room for the ending under which the former one is kept."""
+    taken = full(filled)
+    name = "n" * 230
+    into = filled.folder / name
+    into.mkdir()
+    (into / "mine").write_text("mine", encoding="utf-8")
+    with pytest.raises(Unavailable, match="too long"):
+        back(filled, taken, name=name, replaces=True)
+    assert (into / "mine").read_text(encoding="utf-8") == "mine"
+    assert [path.name for path in filled.folder.glob(f"*{name}*")] == [name]
+
+
+def test_drafts_of_a_folder_with_a_like_name_are_not_swept(filled: Site) -> None:
+    taken = full(filled)
+    other = filled.folder / ".back1.restoring-00000000"
+    other.mkdir()
+    back(filled, taken, name="back[1]")
+    assert other.exists()
+
+
+def test_no_room_on_the_target_is_said_before_anything_is_read(filled: Site) -> None:
+    """A sparse file of 8 TB: nobody has room for it twice."""
+    with (filled.files / "huge").open("wb") as file:
+        file.truncate(8 << 40)
+    with pytest.raises(Unavailable, match="no room"):
+        full(filled)
+
+
+def test_an_increment_is_made_on_nothing_that_is_known_to_be_corrupted(filled: Site) -> None:
+    first, second = full(filled), full(filled)
+    path = filled.stored(second, "files.tar")
+    path.write_bytes(path.read_bytes()[:-1])
+    backup_custody.survey(filled.postgres, filled.vault)
+    backup_custody.verify(filled.postgres, filled.shelf, [first, second])
+    (filled.files / "new").write_bytes(b"new")
+    child = increment(filled)
+    assert child.parent_id == first.id
+    assert tree(back(filled, child)) == tree(filled.files)

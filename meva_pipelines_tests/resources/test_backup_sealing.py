@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -191,3 +192,40 @@ def test_a_copy_is_compared_with_the_record() -> None:
     for broken in (content[:-1], content + b"x", os.urandom(len(content))):
         with pytest.raises(Unusable):
             backup_sealing.copied(io.BytesIO(broken), io.BytesIO(), backup_id="A", part=part)
+
+
+class Failing(io.BytesIO):
+    """A source that gives so many bytes and then fails, as a disk with a bad sector or a connection that breaks."""
+
+    room = 700_000
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() + (size or 0) > self.room:
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("ring", [RING, PLAIN], ids=["encrypted", "plain"])
+def test_a_source_that_fails_is_not_taken_for_a_stream_that_was_changed(ring: Keyring) -> None:
+    content, part = sealed(DATA, ring)
+    with (
+        pytest.raises(OSError, match="Input/output error"),
+        backup_sealing.opened(Failing(content), ring, backup_id="A", part=part) as data,
+    ):
+        data.read()
+
+
+@pytest.mark.parametrize("ring", [RING, PLAIN], ids=["encrypted", "plain"])
+def test_no_more_comes_out_than_the_record_says(ring: Keyring) -> None:
+    """A small object that expands without end is stopped while it streams."""
+    content, part = sealed(b"\0" * (200 << 20), ring)
+    assert len(content) < 100_000
+    told = replace(part, data_bytes=5 << 20)
+    read = 0
+    with (
+        pytest.raises(Unusable, match="more than"),
+        backup_sealing.opened(io.BytesIO(content), ring, backup_id="A", part=told) as data,
+    ):
+        while chunk := data.read(1 << 20):
+            read += len(chunk)
+    assert read <= 6 << 20

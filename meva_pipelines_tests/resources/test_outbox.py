@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from meva_pipelines.domain.alerts import SEOUL
+from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.digests import DIGEST_AT
 from meva_pipelines.domain.failures import Rejected, StoreUnavailable, Superseded, Unavailable
 from meva_pipelines.resources import ledger, outbox, publishing

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.guards import Limit
 from meva_pipelines.resources import registry_rollback
 from meva_pipelines.resources.ledger import Mode
@@ -179,3 +180,20 @@ def test_the_digest_sees_every_stored_column(desk: Desk) -> None:
         desk.change(f"UPDATE aed.aed_data SET {change}")
         seen.add(desk.digest())
     assert len(seen) == 1 + len(changes)
+
+
+def test_a_run_whose_before_images_are_in_the_archive_is_not_rolled_back(desk: Desk) -> None:
+    day_one(desk)
+    do_all_at_once(desk)
+    target, before = desk.newest(), desk.digest()
+    with desk.postgres.connect(Role.ARCHIVER, work="test") as connection:
+        connection.execute(
+            "INSERT INTO mgg.archive_batches (batch_name, table_name, period, start_date, end_date, status, row_count,"
+            " parquet_file_path, checksum, digest, verified_at, archived_at) SELECT 'b', 'aed_history', '2026-Q4',"
+            " finished_at - interval '1 day', finished_at + interval '1 day', 'committed', 1, 'p', 'c', '0', now(),"
+            " now() FROM ops.sync_runs WHERE token = %s",
+            [target],
+        )
+    with pytest.raises(Refused, match="in the archive since 2026-Q4 was released"):
+        desk.undo(target)
+    assert desk.digest() == before

@@ -13,10 +13,12 @@ from meva_pipelines.domain.failures import Refused, Rejected
 from meva_pipelines.resources import ledger, sqlite_source, sqlite_takeover
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.sqlite_takeover import Proof, Takeover
+from meva_pipelines.resources.sqlite_proof import Proof
+from meva_pipelines.resources.sqlite_takeover import Takeover
 from meva_pipelines.sandbox.firings import Season
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.fixtures import old_databases
+from meva_pipelines_tests.fixtures.firings import ARCHIVED
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ORDERS = 3
@@ -128,6 +130,48 @@ def test_a_name_that_was_here_with_other_content_is_told(postgres: Postgres, old
         connection.execute("INSERT INTO mgg.igniter_types (type_code, description) VALUES ('IG-0', 'another')")
     with pytest.raises(Rejected, match="igniter_types differs"):
         take_over(postgres, old)
+
+
+def test_rows_that_were_archived_since_are_proved_as_they_were(postgres: Postgres, old: Path) -> None:
+    first = take_over(postgres, old)["simulation_time_series"]
+    quarters = rows(postgres, "SELECT DISTINCT tableoid::regclass::text FROM mgg.simulation_time_series")
+    with psycopg.connect(postgres.dsn()) as connection:
+        for ((quarter,),) in zip(quarters, strict=True):
+            connection.execute(f"DROP TABLE {quarter}")
+    with pytest.raises(Rejected, match="simulation_time_series differs"):
+        take_over(postgres, old)
+    with psycopg.connect(postgres.dsn()) as connection:
+        connection.execute(ARCHIVED, ["simulation_time_series", *["2024-01-01 00:00+00"] * 2])
+    again = take_over(postgres, old)["simulation_time_series"]
+    assert again.proved_before is not None
+    assert (again.rows, again.digest) == (first.rows, first.digest)
+
+
+def test_a_database_that_is_still_open_is_refused(postgres: Postgres, old: Path) -> None:
+    """What lies in its write-ahead log would be missed by both sides of the proof."""
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("UPDATE users SET department = 'RD'")
+        connection.commit()
+        with pytest.raises(Refused, match="-wal holds changes"):
+            take_over(postgres, old)
+
+
+def test_text_in_another_encoding_waits_in_quarantine(postgres: Postgres, old: Path) -> None:
+    with closing(sqlite3.connect(old)) as connection:
+        gbk = "CAST(x'D6D0B9FA' AS TEXT)"
+        connection.execute(
+            f"INSERT INTO igniter_types (id, type_code, description, is_active) VALUES (9, 'IG-9', {gbk}, 1)"
+        )
+        connection.execute(
+            "INSERT INTO igniter_types (id, type_code, description, is_active) VALUES (10, 'IG-' || char(0), 'x', 1)"
+        )
+        connection.execute("UPDATE work_orders SET created_by = 'nobody' WHERE id = 990")
+        connection.commit()
+    assert take_over(postgres, old)["igniter_types"].quarantined_rows == 2
+    found = rows(postgres, "SELECT rule, field FROM mgg.quarantine WHERE name LIKE '%/igniter_types/%' ORDER BY name")
+    assert found == [("DataError", "DataError"), ("value_is_typed", "description")]
+    assert ("reference_exists",) in rows(postgres, "SELECT rule FROM mgg.quarantine WHERE name LIKE '%/990'")
 
 
 def test_the_old_database_is_only_read(postgres: Postgres, old: Path) -> None:

@@ -246,14 +246,17 @@ def test_an_operation_log_is_never_changed(owner: psycopg.Connection) -> None:
         owner.execute("UPDATE mgg.operation_logs SET action = 'b'")
 
 
-def test_a_parent_takes_its_series_with_it(owner: psycopg.Connection) -> None:
-    """What a careless owner would do: an archiver must find the digest changed, not an empty period."""
-    number = simulation(owner)
-    owner.execute("SELECT mgg.ensure_partition('simulation_time_series', '2026-02-03')")
+@pytest.mark.parametrize("table", ["forward_simulations", "test_results", "test_result_files"])
+def test_a_parent_is_never_deleted_under_its_series(owner: psycopg.Connection, table: str) -> None:
+    """Its curve may lie in a cold file by now: nobody but who takes the trigger away gets rid of it."""
+    simulation(owner)
     owner.execute(
-        "INSERT INTO mgg.simulation_time_series (simulation_id, sequence_number, time_point, pressure, created_at)"
-        " VALUES (%s, 0, 0, 0, '2026-02-03 00:00+00')",
-        [number],
+        "INSERT INTO mgg.test_results (user_id, test_date, recorded_at, name, version, is_current, content_sha256,"
+        " token) VALUES (1, '2026-02-03', now(), 't', 1, true, 'c', 1)"
     )
-    owner.execute("DELETE FROM mgg.forward_simulations")
-    assert owner.execute("SELECT count(*) FROM mgg.simulation_time_series").fetchone() == (0,)
+    owner.execute(
+        "INSERT INTO mgg.test_result_files (test_result_id, test_date, position, file_name, file_path)"
+        " VALUES (1, '2026-02-03', 0, 'f', 'p')"
+    )
+    with pytest.raises(errors.RestrictViolation, match="kept for ever"):
+        owner.execute(f"DELETE FROM mgg.{table}")

@@ -94,6 +94,10 @@ def catalogue(url: str) -> set[tuple[str, str, str]]:
         return {(kind, name, text) for kind, name, text in found if "alembic" not in name}
 
 
+def named(described: set[tuple[str, str, str]]) -> set[tuple[str, str]]:
+    return {(kind, name) for kind, name, _ in described}
+
+
 def test_an_empty_database_reaches_the_newest_revision_and_has_every_table(empty_database_url: str) -> None:
     migrate.upgrade(empty_database_url)
     assert current(empty_database_url) == migrate.head() == revisions()[-1]
@@ -154,7 +158,7 @@ def test_every_revision_can_be_taken_back_by_itself(empty_database_url: str) -> 
         migrate.upgrade(empty_database_url, revision)
         reached = catalogue(empty_database_url)
         assert current(empty_database_url) == revision
-        assert below < reached
+        assert named(below) < named(reached)
         migrate.downgrade(empty_database_url, before or "base")
         assert current(empty_database_url) == before
         assert catalogue(empty_database_url) == below

@@ -5,8 +5,10 @@ A chain is usable only whole, and counts only when all of it was verified. Which
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
 from meva_pipelines.domain.backup import wal
 from meva_pipelines.domain.backup.records import Backup, Server
@@ -58,8 +60,12 @@ class Chain:
 
     @property
     def is_proven(self) -> bool:
-        """Whether a restore of the full backup or of one of its increments has succeeded."""
-        return self.is_usable and any(member.is_proven and not member.is_corrupted for member in self.members)
+        """Whether a restore of the full backup or of one of its increments has succeeded, and could again."""
+        lost: set[str | None] = set()
+        for member in self.members:
+            if member.is_corrupted or member.backup.parent_id in lost:
+                lost.add(member.backup.id)
+        return self.is_usable and any(member.is_proven and member.backup.id not in lost for member in self.members)
 
 
 def chains(standings: Iterable[Standing]) -> tuple[Chain, ...]:
@@ -105,6 +111,16 @@ def lineage(backups: Collection[Backup], wanted: Backup) -> tuple[Backup, ...]:
     return tuple(line)
 
 
+def sound(backups: Collection[Backup], corrupted: Collection[str]) -> tuple[Backup, ...]:
+    """Return the backups of one family whose whole line is there and holds nothing that is known to be corrupted."""
+    found = []
+    for backup in backups:
+        with suppress(Refused):
+            if not any(member.id in corrupted for member in lineage(backups, backup)):
+                found.append(backup)
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """How to come to a moment: base backups to lay one over the other, then the log up to the moment."""
@@ -120,28 +136,26 @@ def route(
     *,
     until: datetime | None,
     within: Backup | None = None,
+    without: Collection[str] = (),
 ) -> Route:
     """Return the shortest way to a moment (None: as late as can be), or to a moment after the backup `within`.
 
     `segments` are the log segments of each WAL backup by its id. The newest base before the moment is taken from
-    which the log is unbroken up to it.
+    which the log is unbroken up to it; none that is made on one of the ids in `without`.
 
     Raises:
         Refused: no base is old enough, or the log does not reach the moment; says how far it reaches.
     """
-    bases = [backup for backup in backups if backup.method is Method.PHYSICAL and backup.server is not None]
+    physical = [backup for backup in backups if backup.method is Method.PHYSICAL and backup.server is not None]
+    bases = sound(physical, without)
     wanted = [within] if within else sorted(bases, key=lambda backup: -backup.sequence)
     reached: list[datetime] = []
     for base in wanted:
         if until is not None and base.covers_until > until:
             continue
-        try:
-            line = lineage(backups, base)
-        except Refused:
-            continue
         log, covers = _log_after(backups, segments, base)
         if until is None or until <= covers:
-            return Route(line, log, covers)
+            return Route(lineage(backups, base), _log_until(log, base, until), covers)
         reached.append(covers)
     if reached:
         raise Refused(f"the log of the backups reaches {max(reached).isoformat()} and not {until}; take `latest`")
@@ -163,6 +177,14 @@ def _log_after(
     whole = [b for b in taken if all(last is not None and item <= last for item in segments.get(b.id, ()))]
     covers = max([base.covers_until, *(backup.covers_until for backup in whole)])
     return tuple(taken), covers
+
+
+def _log_until(log: tuple[Backup, ...], base: Backup, until: datetime | None) -> tuple[Backup, ...]:
+    """Return what a restore to a moment reads of the log: a backup of it holds a commit after what it covers."""
+    if until is None:
+        return log
+    covered = [base.covers_until, *accumulate((backup.covers_until for backup in log), max)]
+    return tuple(backup for backup, before in zip(log, covered, strict=False) if before < until or backup is log[0])
 
 
 def first_segment(server: Server) -> wal.Segment:

@@ -6,6 +6,8 @@ Each finding says what was found and what to do, with the exact command where th
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from meva_pipelines.domain.backup.vocabulary import Extent
+
 OLDEST_WITH_INCREMENTAL = 17
 """`pg_basebackup --incremental` came with PostgreSQL 17."""
 
@@ -56,6 +58,18 @@ def can_be_physical(facts: ServerFacts) -> bool:
 def can_be_incremental(facts: ServerFacts) -> bool:
     """Whether increments can be taken on top of a full backup."""
     return can_be_physical(facts) and all(finding.is_met for finding in _for_increments(facts))
+
+
+def never(facts: ServerFacts, extent: Extent, *, had_slot: bool) -> str:
+    """Return why a server is none that gives such a physical backup, or nothing where it should give one.
+
+    A server that kept its log for backups once (`had_slot`) and gives none any more has a fault: that is no nature.
+    """
+    if not facts.may_replicate and not had_slot:
+        return "the user may not replicate: this server gives dumps only, which cannot be restored to any moment"
+    if extent is Extent.INCREMENTAL and facts.major < OLDEST_WITH_INCREMENTAL:
+        return f"version {facts.major}: increments need {OLDEST_WITH_INCREMENTAL}; the log alone carries on"
+    return ""
 
 
 def space(*, data_bytes: int, free_bytes: int | None, factor: float = SPACE_FACTOR) -> Finding:

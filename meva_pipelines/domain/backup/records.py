@@ -19,6 +19,8 @@ from meva_pipelines.domain.failures import Unusable
 
 FORMAT = "meva-backup/1"
 LARGEST_RECORD_BYTES = 8 << 20
+_LARGEST_COUNT = 1 << 56
+_YEARS = range(2000, 9000)
 _ID = re.compile(r"MEVA_BACKUP_\d{8}_\d{6}_[0-9]{8}_[0-9a-f]{8}")
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -154,10 +156,10 @@ def read(content: bytes, *, expected_id: str) -> Backup:
     try:
         outer = json.loads(content[: LARGEST_RECORD_BYTES + 1].decode())
         backup = _backup(outer["record"])
-        told = outer["digest"]
+        is_as_written = outer["digest"] == backup.digest
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Unusable(f"the record of backup {expected_id} cannot be read", rule="backup_record") from error
-    if told != backup.digest:
+    if not is_as_written:
         raise Unusable(f"the record of backup {expected_id} was changed after it was written", rule="backup_record")
     if backup.id != expected_id:
         raise Unusable(f"the record at {expected_id} is that of another backup", rule="backup_record", field="id")
@@ -252,7 +254,7 @@ def _demand(is_so: bool) -> None:  # noqa: FBT001 - a statement about the record
 
 
 def _text(value: object) -> str:
-    _demand(isinstance(value, str))
+    _demand(isinstance(value, str) and "\0" not in value)
     return str(value)
 
 
@@ -261,11 +263,11 @@ def _optional(value: object) -> str | None:
 
 
 def _count(value: object) -> int:
-    _demand(isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    _demand(isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_COUNT)
     return int(str(value))
 
 
 def _moment(value: str) -> datetime:
     moment = datetime.fromisoformat(value)
-    _demand(moment.tzinfo is not None)
+    _demand(moment.tzinfo is not None and moment.year in _YEARS)
     return moment

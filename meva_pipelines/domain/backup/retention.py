@@ -9,17 +9,17 @@ cannot be read), nothing of it goes at all, and the verdict says why.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from operator import attrgetter
 
 from meva_pipelines.domain.backup import wal
 from meva_pipelines.domain.backup.chains import Chain, Standing, chains
 from meva_pipelines.domain.backup.records import Backup
-from meva_pipelines.domain.backup.vocabulary import Method
+from meva_pipelines.domain.backup.vocabulary import Extent, Method
+from meva_pipelines.domain.days import korean_day
 from meva_pipelines.domain.failures import Refused
 
-SEOUL = ZoneInfo("Asia/Seoul")
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
@@ -115,6 +115,17 @@ def families(standings: Iterable[Standing]) -> dict[tuple[Method, str], list[Sta
     return found
 
 
+def first_of_window(bases: Collection[Backup], *, now: datetime, window: timedelta) -> Backup | None:
+    """Return the base that the recovery window begins with: the newest full one from before it, else the oldest.
+
+    What is older is kept for its own moment only, and its log is gone.
+    """
+    full = [backup for backup in bases if backup.extent is Extent.FULL]
+    before = [backup for backup in full if backup.covers_until <= now - window]
+    by_sequence = attrgetter("sequence")
+    return max(before, key=by_sequence) if before else min(full, key=by_sequence, default=None)
+
+
 _SON, _FATHER, _GRANDFATHER = "newest of its day", "newest of its week", "newest of its month"
 
 
@@ -129,7 +140,7 @@ def _wanted(found: Sequence[Chain], *, now: datetime, policy: Policy) -> Iterato
     yield from _window(found, usable, since=now - policy.window)
     yield from ((chain, "not verified yet") for chain in _unjudged(found, usable))
     for reason, number, period in (
-        (_SON, policy.daily, _day),
+        (_SON, policy.daily, korean_day),
         (_FATHER, policy.weekly, _week),
         (_GRANDFATHER, policy.monthly, _month),
     ):
@@ -221,15 +232,11 @@ def _ordered(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
     return tuple(sorted(decisions, key=lambda decision: decision.backup.sequence))
 
 
-def _day(moment: datetime) -> date:
-    return moment.astimezone(SEOUL).date()
-
-
 def _week(moment: datetime) -> tuple[int, int]:
-    year, week, _ = _day(moment).isocalendar()
+    year, week, _ = korean_day(moment).isocalendar()
     return year, week
 
 
 def _month(moment: datetime) -> tuple[int, int]:
-    day = _day(moment)
+    day = korean_day(moment)
     return day.year, day.month

@@ -15,6 +15,19 @@ class Method(StrEnum):
     LOGICAL = "logical"
     FILES = "files"
 
+    @property
+    def restores(self) -> str:
+        """Return what a backup of this method can bring back."""
+        match self:
+            case Method.PHYSICAL:
+                return "the whole server at its end, and with the log any moment after it"
+            case Method.WAL:
+                return "nothing alone: it carries a physical backup on to any moment that it covers"
+            case Method.LOGICAL:
+                return "one database at its own moment and no other: the log cannot be replayed on a dump"
+            case Method.FILES:
+                return "files as they were when they were read"
+
 
 class Extent(StrEnum):
     """How much a backup holds: everything, or what changed since its parent."""

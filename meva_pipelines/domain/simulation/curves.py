@@ -25,6 +25,9 @@ LATEST_START_MS: Final = 1.0
 LEAST_PEAK_MPA, GREATEST_MPA = 0.1, 2_000.0
 """Peaks outside are a wrong unit, not a firing."""
 
+LOWEST_PCT: Final = -10.0
+"""How far below zero a reading may lie, in percent of the peak: sensors drift by a few percent and not by more."""
+
 LONGEST_MS: Final = 9_999.0
 """Longest record: decimal(10,6) holds no more."""
 
@@ -56,6 +59,11 @@ class StoredCurve:
         """Time in ms and pressure in MPa of the greatest reading, the first on ties."""
         at = int(self.pressure_pa.argmax())
         return int(self.time_ns[at]) / _PER_UNIT, int(self.pressure_pa[at]) / _PER_UNIT
+
+    @property
+    def lowest_pct(self) -> float:
+        """The lowest reading in percent of the peak, which is above zero."""
+        return 100.0 * float(self.pressure_mpa.min()) / self.peak[1]
 
     @property
     def time_ms(self) -> Series:
@@ -93,7 +101,7 @@ def stored(time_ms: Series, pressure_mpa: Series) -> StoredCurve:
 
     Raises:
         Unusable: `curve_shape`, `curve_length`, `curve_finite` or `curve_time` as in `domain/pressure/trace`, with
-            the row; `curve_start`, `curve_duration` or `curve_magnitude` for what no firing shows.
+            the row; `curve_start`, `curve_duration`, `curve_magnitude` or `curve_zero` for what no firing shows.
     """
     if time_ms.size > MOST_POINTS:
         raise Unusable(f"the curve has more than {MOST_POINTS:,} points", rule="curve_length")
@@ -102,14 +110,21 @@ def stored(time_ms: Series, pressure_mpa: Series) -> StoredCurve:
         raise Unusable(f"the record begins at {time_ms[0]:g} ms and not at its trigger", rule="curve_start")
     if time_ms[-1] > LONGEST_MS:
         raise Unusable(f"the record lasts longer than {LONGEST_MS:g} ms", rule="curve_duration", field="time_ms")
-    peak, lowest = float(pressure_mpa.max()), float(pressure_mpa.min())
-    if not LEAST_PEAK_MPA <= peak <= GREATEST_MPA or lowest < -GREATEST_MPA:
+    peak = float(pressure_mpa.max())
+    if not LEAST_PEAK_MPA <= peak <= GREATEST_MPA:
         raise Unusable(
             f"the peak is {peak:g} MPa; {LEAST_PEAK_MPA:g} to {GREATEST_MPA:g} MPa are possible: is the unit right?",
             rule="curve_magnitude",
             field="pressure_mpa",
         )
-    return StoredCurve(_whole(time_ms), _whole(pressure_mpa))
+    curve = StoredCurve(_whole(time_ms), _whole(pressure_mpa))
+    if curve.lowest_pct < LOWEST_PCT:
+        raise Unusable(
+            f"readings fall to {curve.lowest_pct:.3g} % of the peak, {LOWEST_PCT:g} % are possible: is the zero right?",
+            rule="curve_zero",
+            field="pressure_mpa",
+        )
+    return curve
 
 
 def _whole(values: Series) -> Whole:

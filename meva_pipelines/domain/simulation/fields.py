@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from meva_pipelines.domain.failures import Unusable
 
@@ -15,8 +15,14 @@ Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | 
 """What a JSON text holds."""
 
 LONGEST_TEXT = 2_000
+FIRST_YEAR, LAST_YEAR = 1990, 2100
+"""No time of the simulation system lies outside: a quarter would be made for it."""
+
 DECIMAL_10_4 = 999_999.9999
 """Greatest number that decimal(10,4) holds."""
+
+_LONGEST_NAME, _NAMES_SHOWN = 40, 5
+_Day = TypeVar("_Day", date, datetime)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Fields:
             raise self._wrong(name, "must be a time in ISO 8601") from None
         if found.tzinfo is None:
             raise self._wrong(name, "must tell its offset, like +09:00")
-        return found
+        return self._possible(name, found)
 
     def day(self, name: str) -> date:
         """Return a day that must be given."""
@@ -116,9 +122,10 @@ class Fields:
         if (text := self.maybe_text(name)) is None:
             return None
         try:
-            return date.fromisoformat(text)
+            found = date.fromisoformat(text)
         except ValueError:
             raise self._wrong(name, "must be a day in ISO 8601") from None
+        return self._possible(name, found)
 
     def object(self, name: str) -> "Fields":
         """Return the fields of an object; without fields where it is absent."""
@@ -147,8 +154,8 @@ class Fields:
     def demand_no_others(self) -> None:
         """Refuse fields that nobody asked for: what is misspelled must not be ignored."""
         if unknown := sorted(set(self.values) - self.asked):
-            shown = ", ".join(self._named(name[:40]) for name in unknown[:5])
-            raise Unusable(f"unknown fields: {shown}", rule="field_is_known", field=self._named(unknown[0][:40]))
+            shown = [self._named(_printable(name[:_LONGEST_NAME])) for name in unknown[:_NAMES_SHOWN]]
+            raise Unusable(f"unknown fields: {', '.join(shown)}", rule="field_is_known", field=shown[0])
 
     def _items(self, name: str, at_most: int) -> list[Plain]:
         found = self._value(name)
@@ -156,6 +163,11 @@ class Fields:
             return []
         if not isinstance(found, list) or len(found) > at_most:
             raise self._wrong(name, f"must be a list of at most {at_most:,} items")
+        return found
+
+    def _possible(self, name: str, found: _Day) -> _Day:
+        if not FIRST_YEAR <= found.year <= LAST_YEAR:
+            raise self._wrong(name, f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
         return found
 
     def _value(self, name: str) -> Plain:
@@ -170,3 +182,8 @@ class Fields:
 
     def _wrong(self, name: str, expected: str) -> Unusable:
         return Unusable(f"{self._named(name)} {expected}", rule="field_is_valid", field=self._named(name))
+
+
+def _printable(name: str) -> str:
+    """Return a name as it can be stored and shown: PostgreSQL takes no NUL."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)

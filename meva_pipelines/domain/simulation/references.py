@@ -1,7 +1,7 @@
 """What a result refers to and must exist: people, work orders, catalogue entries, devices. A rule each, in order."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from meva_pipelines.domain.failures import Unusable
@@ -14,45 +14,63 @@ AHEAD = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Names and codes that exist, those of a register of the same batch included."""
+    """Names and codes that exist, those of a register of the same batch included.
 
-    users: frozenset[str] = frozenset()
+    `emails` tells whose an address is or was, `models` the type of each model version.
+    """
+
+    users: frozenset[str] = field(default=frozenset(), repr=False)
+    emails: Mapping[str, str] = field(default_factory=dict, repr=False)
     work_orders: frozenset[str] = frozenset()
     igniter_types: frozenset[str] = frozenset()
     nc_types: frozenset[str] = frozenset()
     gp_types: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
-    models: frozenset[str] = frozenset()
+    models: Mapping[str, str] = field(default_factory=dict)
 
-    def with_register(self, register: Register) -> "Known":
-        """Return what is known once a register is published."""
+    def including(self, brought: Register | Model) -> "Known":
+        """Return what is known once a register or a model is published."""
+        if isinstance(brought, Model):
+            return replace(self, models={**self.models, brought.name: brought.model_type})
         return replace(
             self,
-            users=self.users | _keys(register.users, "username"),
-            work_orders=self.work_orders | _keys(register.work_orders, "work_order_number"),
-            igniter_types=self.igniter_types | _keys(register.igniter_types, "type_code"),
-            nc_types=self.nc_types | _keys(register.nc_types, "type_code"),
-            gp_types=self.gp_types | _keys(register.gp_types, "type_code"),
-            devices=self.devices | _keys(register.test_devices, "device_code"),
+            users=self.users | _keys(brought.users, "username"),
+            emails={**self.emails, **{str(user["email"]): str(user["username"]) for user in brought.users}},
+            work_orders=self.work_orders | _keys(brought.work_orders, "work_order_number"),
+            igniter_types=self.igniter_types | _keys(brought.igniter_types, "type_code"),
+            nc_types=self.nc_types | _keys(brought.nc_types, "type_code"),
+            gp_types=self.gp_types | _keys(brought.gp_types, "type_code"),
+            devices=self.devices | _keys(brought.test_devices, "device_code"),
         )
 
 
-def extended(known: Known, document: Document | None) -> Known:
-    """Return what is known once a document is published."""
-    match document:
-        case Register():
-            return known.with_register(document)
-        case Model(name=name):
-            return replace(known, models=known.models | {name})
-        case _:
-            return known
+def extended(known: Known, brought: Sequence[Register | Model], *, now: datetime) -> Known:
+    """Return what is known once the registers and models of a batch are published, whatever their order.
+
+    One may refer to another; what none of them and nothing that is known completes is refused, and brings nothing.
+    """
+    waiting = list(brought)
+    while waiting:
+        refused = []
+        for document in waiting:
+            try:
+                demand(document, known, now=now)
+            except Unusable:
+                refused.append(document)
+            else:
+                known = known.including(document)
+        if len(refused) == len(waiting):
+            break
+        waiting = refused
+    return known
 
 
 def demand(document: Document, known: Known, *, now: datetime) -> None:
-    """Refuse a document that refers to what does not exist, or that comes from the future.
+    """Refuse a document that refers to what does not exist, contradicts what does, or comes from the future.
 
     Raises:
-        Unusable: `<what>_is_known` with the field, or `time_is_past`. The value is not quoted: it may be a name.
+        Unusable: `<what>_is_known` with the field, `email_is_free`, `model_type_is_kept`, or `time_is_past`. The value
+            is not quoted: it may be a name.
     """
     match document:
         case Forward(run=run) | Reverse(run=run):
@@ -75,11 +93,24 @@ def demand(document: Document, known: Known, *, now: datetime) -> None:
                 raise Unusable("the firing lies in the future", rule="time_is_past", field="test_date")
         case Register():
             _demand_people(document, known)
-        case Model():
-            return
+        case Model(name=name, model_type=model_type):
+            if known.models.get(name, model_type) != model_type:
+                raise Unusable(
+                    "the version is on record as a model of the other type",
+                    rule="model_type_is_kept",
+                    field="model_type",
+                )
 
 
 def _demand_people(register: Register, known: Known) -> None:
+    owners = dict(known.emails)
+    for number, user in enumerate(register.users):
+        if owners.setdefault(str(user["email"]), str(user["username"])) != user["username"]:
+            raise Unusable(
+                "the e-mail address is or was that of another user: everybody has one of their own",
+                rule="email_is_free",
+                field=f"users[{number}].email",
+            )
     users = known.users | _keys(register.users, "username")
     for number, order in enumerate(register.work_orders):
         _demand("user", str(order["created_by"]), users, f"work_orders[{number}].created_by")

@@ -1,12 +1,17 @@
 """Registers: the people, catalogues, devices and work orders that results refer to, as rows of their tables."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from meva_pipelines.domain.failures import Unusable
 from meva_pipelines.domain.simulation.fields import DECIMAL_10_4, Fields
 
 MOST_ROWS = 100_000
 """Most rows of one table in one register."""
+
+_ORDER_NUMBER: Final = re.compile(r"WO-[0-9]{8}-[0-9]{6}(-[0-9]{2})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,24 @@ def _device(fields: Fields) -> Mapping[str, object]:
 
 
 def _order(fields: Fields) -> Mapping[str, object]:
+    number, created_at = fields.text("work_order_number", at_most=50), fields.moment("created_at")
+    completed_at = fields.maybe_moment("completed_at")
+    if not _ORDER_NUMBER.fullmatch(number):
+        raise Unusable(
+            "a work order is numbered WO-YYYYMMDD-HHMMSS, with -NN behind it for orders of one second",
+            rule="field_is_valid",
+            field=f"{fields.path}.work_order_number",
+        )
+    if completed_at is not None and completed_at < created_at:
+        raise Unusable(
+            "a work order is completed after it was placed", rule="field_is_valid", field=f"{fields.path}.completed_at"
+        )
     return {
-        "work_order_number": fields.text("work_order_number", at_most=50),
+        "work_order_number": number,
         "created_by": fields.text("created_by", at_most=50),
         "status": fields.one_of("status", ("pending", "in_progress", "completed", "cancelled"), default="pending"),
         "priority": fields.one_of("priority", ("low", "normal", "high", "urgent"), default="normal"),
         "description": fields.maybe_text("description"),
-        "created_at": fields.moment("created_at"),
-        "completed_at": fields.maybe_moment("completed_at"),
+        "created_at": created_at,
+        "completed_at": completed_at,
     }

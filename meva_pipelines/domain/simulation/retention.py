@@ -1,4 +1,7 @@
-"""How long the rows of the simulation system stay hot: the table of seed 004 as data. Nothing here deletes anything."""
+"""How long rows stay hot: the table of seed 004, and the history of the registry beside it, as data.
+
+Nothing here deletes anything.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -29,4 +32,5 @@ POLICIES: Final = (
     Policy("forward_simulations", 365, None, "created_at"),
     Policy("reverse_simulations", 365, None, "created_at"),
     Policy("test_results", 730, None, "test_date"),
+    Policy("aed_history", 365, "quarter", "valid_to"),
 )

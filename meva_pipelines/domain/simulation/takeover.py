@@ -174,9 +174,29 @@ def convert(old: Old, row: Mapping[str, object], *, zone: tzinfo) -> dict[str, V
     return {name: _converted(kind, row.get(name), name, zone) for name, kind in old.plain.items()}
 
 
+def typed(
+    old: Old, row: Mapping[str, object], names: Mapping[str, Mapping[int, str]], *, zone: tzinfo
+) -> tuple[dict[str, Value], dict[str, str | None]]:
+    """Return a row in typed form, and what it refers to by name; `names` are those of the rows of other tables.
+
+    Raises:
+        Unusable: `value_is_typed`, or `reference_exists` with the column.
+    """
+    references: dict[str, str | None] = dict.fromkeys(old.references)
+    for column, table in old.references.items():
+        if (number := row.get(column)) is None:
+            continue
+        references[column] = names[table].get(number) if isinstance(number, int) else None
+        if references[column] is None:
+            raise Unusable(f"{column} refers to no row", rule="reference_exists", field=column)
+    return convert(old, row, zone=zone), references
+
+
 def _converted(kind: Kind, value: object, name: str, zone: tzinfo) -> Value:
     if value is None or value == "":
         return None
+    if isinstance(value, bytes):
+        raise Unusable(f"{name} is no text in UTF-8", rule="value_is_typed", field=name)
     try:
         return _READERS[kind](str(value), zone)
     except (ValueError, KeyError, InvalidOperation):

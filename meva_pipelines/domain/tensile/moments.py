@@ -5,9 +5,10 @@ Machines write the time of their wall clock without a zone; it is taken as Korea
 
 import re
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
-LABORATORY_ZONE = ZoneInfo("Asia/Seoul")
+from meva_pipelines.domain.days import SEOUL
+
+LABORATORY_ZONE = SEOUL
 
 _EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=LABORATORY_ZONE)
 _FIRST_SERIAL, _LAST_SERIAL = 20_000, 80_000  # years 1954 to 2119

@@ -2,10 +2,19 @@
 
 from alembic import context
 
-from meva_pipelines.schema import aed, meva, meva_results, mgg, mgg_curves, mgg_records, ops
+from meva_pipelines.schema import aed, meva, meva_results, mgg, mgg_archive, mgg_curves, mgg_records, ops
 from meva_pipelines.schema.base import METADATA
 
-SUBJECTS = (ops, aed, meva, meva_results, mgg, mgg_curves, mgg_records)  # importing them fills the metadata
+SUBJECTS = (
+    ops,
+    aed,
+    meva,
+    meva_results,
+    mgg,
+    mgg_archive,
+    mgg_curves,
+    mgg_records,
+)  # importing them fills the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -7,6 +7,7 @@ import pytest
 
 from meva_pipelines.domain.backup import chains
 from meva_pipelines.domain.backup.chains import Standing
+from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Method
 from meva_pipelines.domain.backup.wal import Segment
 from meva_pipelines.domain.failures import Refused
@@ -68,3 +69,41 @@ def test_an_older_base_helps_where_the_newer_lost_its_log() -> None:
 def test_a_moment_before_every_backup_is_refused() -> None:
     with pytest.raises(Refused, match="oldest usable moment"):
         chains.route([FULL, *LOG], SEGMENTS, until=START)
+
+
+def test_only_the_log_up_to_the_moment_is_taken() -> None:
+    """A segment that was lost or spoiled later must not stand in the way of an earlier moment."""
+    log = [made(2, method=Method.WAL, segment=5), *LOG]
+    segments = {**SEGMENTS, log[0].id: [Segment(1, 5)]}
+    segments[LOG[0].id] = [Segment(1, 6)]
+    segments |= {backup.id: [Segment(1, backup.sequence + 2)] for backup in LOG[1:]}
+    for until, expected in ((log[0].covers_until, 1), (log[1].covers_until - timedelta(hours=1), 2)):
+        assert chains.route([FULL, *log], segments, until=until).log == tuple(log[:expected])
+    assert chains.route([FULL, *log], segments, until=None).log == tuple(log)
+
+
+def test_a_way_without_a_bad_backup_is_found() -> None:
+    everything = [FULL, CHILD, GRANDCHILD, *LOG]
+    assert chains.route(everything, SEGMENTS, until=None, without=[GRANDCHILD.id]).bases == (FULL, CHILD)
+    assert chains.route(everything, SEGMENTS, until=None, without=[CHILD.id]).bases == (FULL,)
+    with pytest.raises(Refused, match="oldest usable moment is None"):
+        chains.route(everything, SEGMENTS, until=None, without=[FULL.id])
+
+
+def test_a_proof_counts_as_long_as_its_whole_line_is_sound() -> None:
+    def standing(backup: Backup, *, is_corrupted: bool = False) -> Standing:
+        return Standing(
+            backup=backup, is_verified=not is_corrupted, is_proven=backup is GRANDCHILD, is_corrupted=is_corrupted
+        )
+
+    (proven,) = chains.chains([standing(FULL), standing(CHILD), standing(GRANDCHILD)])
+    assert proven.is_proven
+    (spoiled,) = chains.chains([standing(FULL), standing(CHILD, is_corrupted=True), standing(GRANDCHILD)])
+    assert spoiled.is_usable
+    assert not spoiled.is_proven
+
+
+def test_what_hangs_on_a_corrupted_or_missing_backup_is_not_sound() -> None:
+    assert chains.sound([FULL, CHILD, GRANDCHILD], {CHILD.id}) == (FULL,)
+    assert chains.sound([FULL, GRANDCHILD], set()) == (FULL,)
+    assert chains.sound([FULL, CHILD, GRANDCHILD], set()) == (FULL, CHILD, GRANDCHILD)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from meva_pipelines.domain.backup import preflight
 from meva_pipelines.domain.backup.preflight import ServerFacts
+from meva_pipelines.domain.backup.vocabulary import Extent
 
 READY = ServerFacts(
     version=180006,
@@ -43,6 +44,16 @@ def test_an_older_server_gets_full_backups_and_the_log() -> None:
 
 def test_a_managed_server_gets_dumps_only() -> None:
     assert not preflight.can_be_physical(replace(READY, may_replicate=False))
+
+
+def test_a_server_that_never_gave_a_physical_backup_is_told_from_one_that_gives_none_any_more() -> None:
+    managed = replace(READY, may_replicate=False)
+    assert "dumps only" in preflight.never(managed, Extent.FULL, had_slot=False)
+    assert preflight.never(managed, Extent.FULL, had_slot=True) == "", "a right that was lost is a fault"
+    older = replace(READY, version=160004)
+    assert preflight.never(older, Extent.FULL, had_slot=True) == ""
+    assert "version 16" in preflight.never(older, Extent.INCREMENTAL, had_slot=True)
+    assert preflight.never(READY, Extent.INCREMENTAL, had_slot=False) == ""
 
 
 def test_room_is_asked_for_with_numbers() -> None:

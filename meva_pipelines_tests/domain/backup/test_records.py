@@ -101,3 +101,28 @@ def test_a_part_cannot_lead_out_of_its_folder() -> None:
         records.read(records.written(escaping), expected_id=BACKUP.id)
     with pytest.raises(Unusable, match="no part"):
         BACKUP.part("manifest")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("figures", {"streamed_s": float("nan")}),
+        ("description", "a\ud800b"),
+        ("description", "a\0b"),
+        ("covers_until", "9999-12-31T23:59:59+00:00"),
+        ("created_at", "0001-01-01T00:00:00+14:00"),
+        ("sequence", 1 << 70),
+    ],
+)
+def test_what_nobody_can_calculate_with_or_store_is_no_record(field: str, value: object) -> None:
+    outer = json.loads(records.written(BACKUP))
+    outer["record"][field] = value
+    with pytest.raises(Unusable):
+        records.read(json.dumps(outer).encode(), expected_id=BACKUP.id)
+
+
+def test_the_digest_of_a_moment_that_overflows_is_not_even_asked_for() -> None:
+    """A record that is whole in itself and would still upset whoever adds a day to its moments."""
+    late = replace(BACKUP, completed_at=BACKUP.completed_at.replace(year=9999))
+    with pytest.raises(Unusable):
+        records.read(records.written(late), expected_id=BACKUP.id)

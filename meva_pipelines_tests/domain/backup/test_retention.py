@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meva_pipelines.domain.backup import retention
-from meva_pipelines.domain.backup.chains import Standing, chains
+from meva_pipelines.domain.backup.chains import Chain, Standing, chains
 from meva_pipelines.domain.backup.retention import Policy
 from meva_pipelines.domain.backup.vocabulary import Extent, Method
 from meva_pipelines.domain.failures import Refused
@@ -120,6 +120,16 @@ def test_the_log_stays_as_far_back_as_a_base_needs_it() -> None:
     assert [backup.sequence for backup in retention.judge_log(log, bases).expired] == [1, 2, 3]
 
 
+def test_the_window_begins_with_the_newest_full_from_before_it() -> None:
+    bases = [made(day) for day in range(1, 12)]
+    child = made(12, at=after(3.9), parent=bases[2])
+    for now, first in ((11.5, 4), (5.0, 1), (400.0, 11)):
+        found = retention.first_of_window([*bases, child], now=after(now), window=LEAN.window)
+        assert found is not None
+        assert found.sequence == first
+    assert retention.first_of_window([], now=START, window=LEAN.window) is None
+
+
 def test_the_log_stays_where_no_base_says_otherwise() -> None:
     log = [Standing(backup=made(day, method=Method.WAL)) for day in range(1, 5)]
     assert retention.judge_log(log, retention.Verdict(())).expired == ()
@@ -150,8 +160,14 @@ class History:
         if self.standings:
             self.standings.pop(position % len(self.standings))
 
+    def night(self, what: str) -> None:
+        self.now += timedelta(days=1)
+        self.take(is_incremental=False)
+        if what:
+            self.change(what, -1)
+
     def expire(self, policy: Policy) -> None:
-        before = self.usable()
+        before = chains(self.standings)
         verdict = retention.judge(
             self.standings, now=self.now + self.clock_error, policy=policy, unreadable=self.unreadable
         )
@@ -159,14 +175,24 @@ class History:
         self.standings = [one for one in self.standings if one.backup.id not in gone]
         self.demand(before, policy, gone)
 
-    def usable(self) -> list[str]:
-        return [chain.full.id for chain in chains(self.standings) if chain.is_usable]
-
-    def demand(self, before: list[str], policy: Policy, gone: set[str]) -> None:
-        left = self.usable()
-        assert len(left) >= min(policy.minimum_redundancy, len(before)), "B1: the minimum of verified chains"
-        assert left[-policy.minimum_redundancy :] == before[-policy.minimum_redundancy :], "and the newest ones"
+    def demand(self, found: tuple[Chain, ...], policy: Policy, gone: set[str]) -> None:
+        usable = [chain for chain in found if chain.is_usable]
+        left = [chain.full.id for chain in chains(self.standings) if chain.is_usable]
+        newest = [chain.full.id for chain in usable[-policy.minimum_redundancy :]]
+        assert left[-policy.minimum_redundancy :] == newest, "B1: the minimum of verified chains, the newest ones"
         there = {one.backup.id for one in self.standings}
+        since = self.now + self.clock_error - policy.window
+        wanted = [chain for chain in usable if chain.full.covers_until <= since][-1:]
+        wanted += [chain for chain in usable if chain.newest.covers_until > since]
+        wanted += [chain for chain in usable if chain.is_proven][-1:]
+        wanted += [chain for chain in found if chain.is_held]
+        last = usable[-1].full.sequence if usable else -1
+        wanted += [
+            chain
+            for chain in found
+            if chain.full.sequence > last and chain.is_whole and not chain.members[0].is_corrupted
+        ]
+        assert {chain.full.id for chain in wanted} <= there, "window, proof, holds, and what nobody has judged"
         for one in self.standings:
             parent = one.backup.parent_id
             assert one.backup.extent is Extent.FULL or parent in there or parent not in gone, "B3: no orphan is made"
@@ -180,7 +206,11 @@ CHANGES: dict[str, Callable[[Standing], Standing]] = {
     "hold": lambda one: replace(one, is_held=True),
     "lift": lambda one: replace(one, is_held=False),
 }
+NIGHT = st.tuples(st.just("night"), st.sampled_from(["verify", "verify", "prove", "corrupt", "hold", ""]))
 EVENTS = st.one_of(
+    NIGHT,
+    NIGHT,
+    NIGHT,
     st.tuples(st.just("full")),
     st.tuples(st.just("incremental")),
     st.tuples(st.sampled_from([*CHANGES, "lose"]), st.integers(0, 50)),
@@ -203,6 +233,8 @@ def play(history: History, event: tuple[object, ...], policy: Policy) -> None:
     match event:
         case ("full" | "incremental" as kind,):
             history.take(is_incremental=kind == "incremental")
+        case ("night", str(what)):
+            history.night(what)
         case ("lose", int(position)):
             history.lose(position)
         case (str(what), int(position)) if what in CHANGES:
@@ -223,12 +255,7 @@ def test_no_history_leaves_fewer_than_the_minimum(events: list[tuple[object, ...
     history = History()
     for event in events:
         play(history, event, policy)
-        held = {one.backup.id for one in history.standings if one.is_held}
-        proven = [chain.full.id for chain in chains(history.standings) if chain.is_proven]
-        history.expire(policy)
-        there = {one.backup.id for one in history.standings}
-        assert held <= there, "a hold holds"
-        assert not proven or proven[-1] in there, "the last proven chain stays"
+    history.expire(policy)
 
 
 @settings(max_examples=200)

@@ -16,7 +16,7 @@ TIME = np.array([0.0, 0.01, 0.02, 0.03])
 PRESSURE = np.array([-0.0123456789, 10.0, 45.1234562, 0.5])
 
 
-@given(arrays.arrays(np.float64, 50, elements=st.floats(-2_000, 2_000)))
+@given(arrays.arrays(np.float64, 50, elements=st.floats(-199, 2_000)))
 def test_a_stored_value_is_the_number_with_six_decimals(values: np.ndarray) -> None:
     curve = curves.stored(np.arange(50.0), np.append(values[:-1], 1_999.0))
     for given_value, found in zip(values[:-1], curve.pressure_pa[:-1], strict=True):
@@ -39,6 +39,10 @@ def test_readings_below_zero_stay() -> None:
     assert curves.stored(TIME, PRESSURE).pressure_mpa[0] == -0.012346
 
 
+def test_a_reading_may_lie_a_tenth_of_the_peak_below_zero() -> None:
+    assert curves.stored(TIME, np.array([-1.0, 10.0, 3.0, 0.0])).lowest_pct == curves.LOWEST_PCT
+
+
 def test_the_peak_is_the_first_greatest_reading() -> None:
     assert curves.stored(TIME, np.array([0.0, 7.0, 7.0, 1.0])).peak == (0.01, 7.0)
 
@@ -54,6 +58,7 @@ def test_the_peak_is_the_first_greatest_reading() -> None:
         (TIME, PRESSURE * 1e-3, "curve_magnitude"),
         (TIME, PRESSURE * 1e3, "curve_magnitude"),
         (TIME, PRESSURE - 2_100, "curve_magnitude"),
+        (TIME, np.array([-1.01, 10.0, 3.0, 0.0]), "curve_zero"),
     ],
 )
 def test_what_no_firing_shows_is_refused_by_name(time_ms: np.ndarray, pressure_mpa: np.ndarray, rule: str) -> None:

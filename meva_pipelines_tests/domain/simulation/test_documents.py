@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -68,7 +69,10 @@ def test_a_firing_names_its_files() -> None:
         ({"test_date": "2026-13-01"}, ("field_is_valid", "test_date")),
         ({"recorded_at": "2026-01-01T00:00:00"}, ("field_is_valid", "recorded_at")),
         ({"status": "archive"}, ("field_is_valid", "status")),
+        ({"test_date": "1899-12-31"}, ("field_is_valid", "test_date")),
+        ({"recorded_at": "0001-01-01T00:00:00+14:00"}, ("field_is_valid", "recorded_at")),
         ({"tester": "E1"}, ("field_is_known", "tester")),
+        ({"test\0er": "E1"}, ("field_is_known", "test\ufffder")),
         ({"files": []}, ("field_is_given", "files")),
         ({"files": [{"file": "a"}, {"file": "a"}]}, ("field_is_given", "files")),
         ({"files": [{"file": "a", "size": 1}]}, ("field_is_known", "files[0].size")),
@@ -122,12 +126,77 @@ def test_what_a_result_refers_to_must_exist() -> None:
     with pytest.raises(Unusable) as caught:
         references.demand(firing, Known(), now=NOW)
     assert (caught.value.rule, caught.value.field) == ("user_is_known", "user")
-    references.demand(firing, references.extended(Known(), register), now=NOW)
+    references.demand(firing, references.extended(Known(), [register], now=NOW), now=NOW)
+
+
+def register_of(**tables: Any) -> Register:
+    found = documents.parse({"kind": "register", **tables})
+    assert isinstance(found, Register)
+    return found
+
+
+def person(name: str, email: str) -> dict[str, str]:
+    return {"username": name, "email": email}
+
+
+ORDER = {"work_order_number": "WO-20260110-100000", "created_by": "a", "created_at": "2026-01-10T10:00:00+09:00"}
+
+
+@pytest.mark.parametrize(
+    "known", [Known(), Known(users=frozenset({"b"}), emails={"one@example.org": "b"})], ids=["register", "warehouse"]
+)
+def test_an_address_belongs_to_one_person(known: Known) -> None:
+    """The table demands it: unnoticed, one such register would keep the whole batch from being published."""
+    people = [person("a", "two@example.org"), person("c", "one@example.org"), person("b", "one@example.org")]
+    with pytest.raises(Unusable) as caught:
+        references.demand(register_of(users=people), known, now=NOW)
+    assert caught.value.rule == "email_is_free"
+    assert caught.value.field == ("users[1].email" if known.emails else "users[2].email")
+    assert "@" not in str(caught.value)
+
+
+def test_a_person_may_come_again_with_another_address() -> None:
+    known = Known(users=frozenset({"a"}), emails={"one@example.org": "a"})
+    references.demand(register_of(users=[person("a", "new@example.org")]), known, now=NOW)
+
+
+def test_registers_of_a_batch_complete_each_other_in_any_order() -> None:
+    orders, people = register_of(work_orders=[ORDER]), register_of(users=[person("a", "a@example.org")])
+    for batch in ([orders, people], [people, orders]):
+        known = references.extended(Known(), batch, now=NOW)
+        assert [*known.users, *known.work_orders] == ["a", "WO-20260110-100000"]
+
+
+def test_a_register_that_is_refused_brings_nothing() -> None:
+    refused = register_of(users=[person("b", "b@example.org")], work_orders=[ORDER])
+    assert references.extended(Known(), [refused], now=NOW) == Known()
+
+
+def test_a_model_keeps_its_type() -> None:
+    model = documents.parse(plain("model-pt-forward-1.0"))
+    assert isinstance(model, Model)
+    known = references.extended(Known(), [model], now=NOW)
+    references.demand(model, known, now=NOW)
+    with pytest.raises(Unusable) as caught:
+        references.demand(replace(model, model_type="reverse"), known, now=NOW)
+    assert caught.value.rule == "model_type_is_kept"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"work_order_number": "WO-1"}, "work_orders[0].work_order_number"),
+        ({"completed_at": "2026-01-10T09:59:59+09:00"}, "work_orders[0].completed_at"),
+    ],
+)
+def test_an_order_is_what_its_table_demands(changes: dict[str, str], field: str) -> None:
+    assert rule_of({"kind": "register", "work_orders": [ORDER | changes]}) == ("field_is_valid", field)
 
 
 def test_a_result_from_the_future_is_refused() -> None:
     register = documents.parse(plain("register"))
-    known = references.extended(Known(), register)
+    assert isinstance(register, Register)
+    known = references.extended(Known(), [register], now=NOW)
     late = documents.parse(plain("F1", recorded_at=(NOW + timedelta(hours=2)).isoformat()))
     with pytest.raises(Unusable) as caught:
         references.demand(late, known, now=NOW)

@@ -1,4 +1,4 @@
-"""When people are told of backups, and in which words. Sending is `resources/alerts`, like every other message.
+"""When people are told of backups and of the archive, and in which words. Sending is `resources/alerts`.
 
 An alarm opens an incident once, and its end says that it is over. Messages carry ids, names of targets, counts and
 days: never an address, a path of a person's file or the text of an error.
@@ -15,13 +15,15 @@ PROOF_LASTS = timedelta(hours=36)
 
 
 class Alarm(StrEnum):
-    """What is told of backups; each has a page in docs/runbook."""
+    """What is told; each has a page in docs/runbook."""
 
     BACKUP_FAILED = "backup_failed"
     BACKUP_CORRUPTED = "backup_corrupted"
     BACKUP_TARGET_SILENT = "backup_target_silent"
     BACKUP_UNPROVEN = "backup_unproven"
     BACKUP_EXPIRY_BLOCKED = "backup_expiry_blocked"
+    ARCHIVE_CORRUPTED = "archive_corrupted"
+    ARCHIVE_OVERDUE = "archive_overdue"
 
 
 _SENTENCES: Mapping[Alarm, str] = {
@@ -30,6 +32,8 @@ _SENTENCES: Mapping[Alarm, str] = {
     Alarm.BACKUP_TARGET_SILENT: "a backup target does not answer",
     Alarm.BACKUP_UNPROVEN: "a restore was not proven",
     Alarm.BACKUP_EXPIRY_BLOCKED: "no backup may expire",
+    Alarm.ARCHIVE_CORRUPTED: "a cold file cannot be read any more",
+    Alarm.ARCHIVE_OVERDUE: "rows that should be cold are still hot",
 }
 
 

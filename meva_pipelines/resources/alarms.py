@@ -1,13 +1,13 @@
-"""Alarms about backups, opened and closed in the outbox. What deserves one is said in `domain/backup/alarms`."""
+"""Alarms about backups and the archive, opened and closed in the outbox. Their words are in `domain/alarms`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
 
-from meva_pipelines.domain.alerts import SEOUL
-from meva_pipelines.domain.backup import alarms
-from meva_pipelines.domain.backup.alarms import Alarm
+from meva_pipelines.domain import alarms
+from meva_pipelines.domain.alarms import Alarm
+from meva_pipelines.domain.days import korean_day
 from meva_pipelines.domain.failures import MevaError
 from meva_pipelines.resources import backup_server, outbox
 from meva_pipelines.resources.postgres import Postgres
@@ -29,14 +29,14 @@ def watched(postgres: Postgres, subject: str) -> Iterator[None]:
 def raise_alarm(postgres: Postgres, alarm: Alarm, subject: str, said: str) -> None:
     """Open an incident, or count it where it is open."""
     with postgres.connect(Role.WRITER, work="raise alarm") as connection:
-        day = backup_server.clock(connection).astimezone(SEOUL).date()
+        day = korean_day(backup_server.clock(connection))
         outbox.open_alarm(connection, alarm, alarms.opened(alarm, subject, said), subject=subject, day=day)
 
 
 def end_alarm(postgres: Postgres, alarm: Alarm, subject: str) -> None:
     """Close an incident if one is open."""
     with postgres.connect(Role.WRITER, work="end alarm") as connection:
-        day = backup_server.clock(connection).astimezone(SEOUL).date()
+        day = korean_day(backup_server.clock(connection))
         outbox.close_alarm(connection, alarm, alarms.resolved(alarm, subject), subject=subject, day=day)
 
 

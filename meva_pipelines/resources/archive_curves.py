@@ -1,0 +1,76 @@
+"""Curves wherever they lie: in the hot tables, or in a committed cold part. Only to be compared again, never published.
+
+A curve is asked for with the fingerprint that it had; one that lies hot only in part, because some of its rows were
+brought back, is therefore looked for in the cold.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from meva_pipelines.domain.archive.declared import TABLES, Archived
+from meva_pipelines.domain.archive.filters import Condition, Operator
+from meva_pipelines.domain.simulation.curves import StoredCurve
+from meva_pipelines.resources import archive_arrays, archive_batches, cold_rows, simulation_comparisons
+from meva_pipelines.resources import simulation_series as hot
+from meva_pipelines.resources.cold_files import ColdFiles
+from meva_pipelines.resources.cold_rows import PartEffort, Wanted
+from meva_pipelines.resources.simulation_comparisons import Fingerprinted
+
+_SIMULATED, _MEASURED = TABLES["simulation_time_series"], TABLES["test_time_series"]
+_POINT = ("time_point", "pressure")
+
+
+class HotAndCold:
+    """Curves by their parent; the last ones that were asked for are kept, because pairs share them."""
+
+    def __init__(self, connection: psycopg.Connection, files: ColdFiles) -> None:
+        """Read on a connection and from the files of the archive."""
+        self._connection, self._files = connection, files
+        self.simulated = lru_cache(maxsize=64)(self._simulated)
+        self.measured = lru_cache(maxsize=64)(self._measured)
+
+    def _simulated(self, simulation_id: int, sha256: str) -> Fingerprinted | None:
+        """Return the curve of a simulation with this fingerprint; None where there is none.
+
+        Raises:
+            Rejected: a cold part is damaged.
+            StoreUnavailable: the store does not answer.
+        """
+        curve = hot.simulated(self._connection, simulation_id)
+        found = None if curve is None else simulation_comparisons.fingerprinted((curve,))
+        return found if found and found.sha256 == sha256 else self._cold(_SIMULATED, simulation_id, sha256)
+
+    def _measured(self, test_result_id: int, sha256: str) -> Fingerprinted | None:
+        """Return the curves of a firing as they are compared; otherwise as `_simulated`."""
+        several = hot.measured(self._connection, test_result_id)
+        found = simulation_comparisons.fingerprinted(several) if several else None
+        return found if found and found.sha256 == sha256 else self._cold(_MEASURED, test_result_id, sha256)
+
+    def _cold(self, table: Archived, parent: int, sha256: str) -> Fingerprinted | None:
+        wanted = Wanted(table, (*table.curve, *_POINT), Condition(table.curve[0], Operator.EQ, parent))
+        for batch in reversed(archive_batches.parts(self._connection, table)):
+            if cold_rows.why_left_out(batch, wanted.filter):
+                continue
+            rows = list(cold_rows.read(self._files, batch, wanted, PartEffort(batch)))
+            if rows:
+                found = simulation_comparisons.fingerprinted(self._curves(table, parent, rows))
+                if found.sha256 == sha256:
+                    return found
+        return None
+
+    def _curves(self, table: Archived, parent: int, rows: Sequence[pa.RecordBatch]) -> tuple[StoredCurve, ...]:
+        """Return the curves of one parent in the order of their files."""
+        ids = np.concatenate([archive_arrays.whole(batch.column(table.curve[-1])) for batch in rows])
+        points = [np.concatenate([archive_arrays.units(batch.column(name)) for batch in rows]) for name in _POINT]
+        order = [parent] if table is _SIMULATED else self._files_of(parent)
+        return tuple(StoredCurve(*(column[ids == one] for column in points)) for one in order if (ids == one).any())
+
+    def _files_of(self, test_result_id: int) -> list[int]:
+        rows = self._connection.execute(
+            "SELECT id FROM mgg.test_result_files WHERE test_result_id = %s ORDER BY position", [test_result_id]
+        ).fetchall()
+        return [int(row[0]) for row in rows]

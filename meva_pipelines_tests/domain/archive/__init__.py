@@ -1,0 +1,1 @@
+"""The archive as pure decisions: periods, filters, and what need not be read."""
