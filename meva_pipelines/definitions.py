@@ -45,7 +45,7 @@ from meva_pipelines.automation import (
     tensile_jobs,
     tensile_sensors,
 )
-from meva_pipelines.checks import backups, operations, reconciliation, simulations
+from meva_pipelines.checks import archives, backups, operations, reconciliation, simulations
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources.alerts import Webhook
 from meva_pipelines.resources.backup_taking import Vault
@@ -79,6 +79,7 @@ _ASSETS = (
     backup_custody,
     ops,
 )
+_CHECKS = (reconciliation, operations, simulations, archives, backups)
 PUBLIC_API = "https://apis.data.go.kr/B552657/AEDInfoInqireService"
 
 
@@ -90,11 +91,12 @@ def assemble(resources: Mapping[str, object]) -> dg.Definitions:
     """
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules(_ASSETS)],
-        asset_checks=[*dg.load_asset_checks_from_modules([reconciliation, operations, simulations, backups])],
+        asset_checks=[*dg.load_asset_checks_from_modules(_CHECKS)],
         jobs=[
             *jobs.JOBS,
             *tensile_jobs.JOBS,
             *simulation_jobs.JOBS,
+            *archive_jobs.PERIOD_JOBS,
             *archive_jobs.JOBS,
             *backup_jobs.JOBS,
             *restore_jobs.JOBS,

@@ -41,6 +41,7 @@ PERIODS = {span: dg.DynamicPartitionsDefinition(name=f"archive_{span.value}s") f
 """Quarters and months of which rows became old enough; `archive/plan` and the nightly look add them."""
 
 PLAN = dg.AssetKey(["archive", "plan"])
+_ONE_BY_ONE = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 _SUITES = tuple(suite.name for suite in PART_SUITES)
 
 
@@ -130,6 +131,7 @@ def _cold_asset(table: Archived) -> dg.AssetsDefinition:
         kinds={"parquet"},
         owners=[tables.OWNER],
         partitions_def=PERIODS[table.span],
+        backfill_policy=_ONE_BY_ONE,
         check_specs=derived.check_specs(PART_SUITES, key),
         metadata={
             "dagster/table_name": f"{FOLDER}/{table.name}",
@@ -208,6 +210,7 @@ def _released_asset(table: Archived) -> dg.AssetsDefinition:
         kinds={"postgres"},
         owners=[tables.OWNER],
         partitions_def=PERIODS[table.span],
+        backfill_policy=_ONE_BY_ONE,
         pool=POOL,
     )
     def left(

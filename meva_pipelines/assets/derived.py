@@ -102,7 +102,9 @@ def nothing_to_judge(
         Superseded, Unavailable: as `publishing.locked`.
     """
     with publishing.locked(postgres, rows.attempt) as connection:
-        ledger.record(connection, rows.attempt.token, **{"inserted_rows": 0, "updated_rows": 0, **figures})
+        ledger.record(
+            connection, rows.attempt.token, **{"inserted_rows": 0, "updated_rows": 0, "unchanged_rows": 0, **figures}
+        )
     _drop(postgres, rows)
     for suite in suites:
         yield dg.AssetCheckResult(asset_key=asset, check_name=suite.name, passed=True, description="no row to judge")

@@ -261,7 +261,7 @@ class _Intake:
                 self._give_up(rows)
                 raise
         else:
-            yield from derived.nothing_to_judge(self.postgres, rows, RESULT_SUITES, self.flow.uploads, unchanged_rows=0)
+            yield from derived.nothing_to_judge(self.postgres, rows, RESULT_SUITES, self.flow.uploads)
         failpoints.reach(Point.SIMULATION_AFTER_VERDICT)
 
     def _give_up(self, rows: StagedRows) -> None:

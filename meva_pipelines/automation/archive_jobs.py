@@ -1,10 +1,8 @@
 """What can be started about the archive: a period of a table, the nightly look, a period back, a hold."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
 from meva_pipelines.assets import archive, archive_custody
@@ -153,9 +151,4 @@ def archive_hold() -> None:
     set_archive_hold()
 
 
-JOBS: Sequence[dg.JobDefinition | UnresolvedAssetJobDefinition] = (
-    *PERIOD_JOBS,
-    archive_nightly,
-    archive_restore,
-    archive_hold,
-)
+JOBS = (archive_nightly, archive_restore, archive_hold)

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from meva_pipelines.automation import backup_jobs
+from meva_pipelines.domain.alarms import Alarm
 from meva_pipelines.domain.alerts import Kind
 from meva_pipelines.domain.backup.vocabulary import Trigger
 from meva_pipelines.resources import outbox
@@ -22,7 +23,11 @@ from meva_pipelines.schema.roles import Role
 TRAINING = "meva/training"
 """Tag of jobs that train a model: a backup is taken when their runs start and when they have succeeded."""
 
-TROUBLE = frozenset({Kind.CORRUPTION_DETECTED, Kind.SYNC_FAILED_REPEATEDLY})
+TROUBLE = frozenset(
+    {Kind.CORRUPTION_DETECTED, Kind.SYNC_FAILED_REPEATEDLY, Alarm.BACKUP_CORRUPTED, Alarm.ARCHIVE_CORRUPTED}
+)
+"""Incidents after which everything should be safe at once: something is corrupted, or a run fails again and again."""
+
 _PROJECT = Path(__file__).parents[2]
 _FILES = ("dagster.yaml", "workspace.yaml", "meva_pipelines/resources/reference/contracts")
 _SETTINGS = ("MEVA_STORE_URL", "MEVA_LANDING_URL", "MEVA_EGEN_BASE_URL", "MEVA_EGEN_DIALECT")
@@ -37,16 +42,16 @@ _SETTINGS = ("MEVA_STORE_URL", "MEVA_LANDING_URL", "MEVA_EGEN_BASE_URL", "MEVA_E
 def backup_on_trouble(postgres: Postgres) -> dg.SensorResult | dg.SkipReason:
     """Ask once for each incident, with its kind and subject as the reason."""
     with postgres.connect(Role.READER, work="look for trouble") as connection:
-        found = [incident for incident in outbox.open_incidents(connection) if incident.kind in TROUBLE]
+        found = outbox.open_among(connection, TROUBLE)
     if not found:
         return dg.SkipReason("no incident of corruption or repeated failure is open")
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(
-                run_key=f"incident-{incident.id}",
-                run_config=_config(Trigger.DATA_CORRUPTION, f"{incident.kind} of {incident.subject}"),
+                run_key=f"incident-{number}",
+                run_config=_config(Trigger.DATA_CORRUPTION, f"{kind} of {subject}"),
             )
-            for incident in found
+            for number, kind, subject in found
         ]
     )
 

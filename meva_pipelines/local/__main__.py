@@ -31,9 +31,10 @@ def main() -> None:
 
 @main.command()
 @click.option("--size", default=environment.REGISTRY_SIZE, show_default=True, type=click.IntRange(500), help="Devices.")
-def demo(size: int) -> None:
-    """Tell the whole story: a full sync, a day's changes, a bad day refused, a rollback."""
-    story.tell(size)
+@click.option("--millions", default=1, show_default=True, type=click.IntRange(1, 10), help="Old points that age.")
+def demo(size: int, millions: int) -> None:
+    """Tell the whole story: a full sync, a day's changes, a bad day refused, a rollback, years that age, a restore."""
+    story.tell(size, millions)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The demo: a registry fetched, audited, published, broken, rolled back; the laboratory; firings; a backup.
+"""The demo: a registry fetched, audited, published, broken, rolled back; the laboratory; firings; years; a backup.
 
 Every step is a real Dagster run on the real instance, so the web interface shows afterwards what happened here.
 """
@@ -11,7 +11,7 @@ import click
 import httpx
 
 from meva_pipelines.domain.days import SEOUL
-from meva_pipelines.local import demo_backup, demo_firings, demo_laboratory, environment
+from meva_pipelines.local import demo_archive, demo_backup, demo_firings, demo_laboratory, environment
 from meva_pipelines.local.environment import SANDBOX_PAST_DAYS
 from meva_pipelines.local.telling import Demo, demand, step
 
@@ -22,8 +22,8 @@ _REGISTRY_FIGURES = (
 )
 
 
-def tell(size: int) -> None:
-    """Tell the story on a registry of `size` devices and print what landed.
+def tell(size: int, millions: int) -> None:
+    """Tell the story on a registry of `size` devices and `millions` of old points, and print what landed.
 
     Raises:
         SystemExit: a step did not end as it should.
@@ -43,6 +43,7 @@ def tell(size: int) -> None:
         _quarantine(demo, yesterday)
         demo_laboratory.tell(demo)
         demo_firings.tell(demo)
+        demo_archive.tell(demo, millions=millions)
         demo_backup.tell(demo, yesterday)
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Look at it with: make ui   ·   query it with: make psql")
 

@@ -25,10 +25,10 @@ def tell(demo: Demo) -> None:
     today = datetime.now(SEOUL).date()
     landing = demo.prepared.home / "landing"
     with step(f"a season of {_SEASON.orders} work orders: two models simulate, every order is fired") as say:
-        _drop(firing_files.simulation_files(_SEASON), landing / "simulations")
+        drop(firing_files.simulation_files(_SEASON), landing / "simulations")
         demand(demo.job("simulation_intake", day=today), "the intake of simulations failed")
         demand(_activate(demo, GOOD_MODEL), f"{GOOD_MODEL} was not activated")
-        _drop(firing_files.firing_files(_SEASON), landing / "firings")
+        drop(firing_files.firing_files(_SEASON), landing / "firings")
         demand(demo.job("firing_intake", day=today), "the intake of firings failed")
         simulations, firings, points, comparisons = demo.ask(_COUNTS)
         say(f"{simulations} simulations and {firings} firings with {points:,} measured points published")
@@ -41,7 +41,7 @@ def tell(demo: Demo) -> None:
             say(f"{version}: {verdict}: {reason}")
 
 
-def _drop(files: Iterator[tuple[str, bytes]], folder: Path) -> None:
+def drop(files: Iterator[tuple[str, bytes]], folder: Path) -> None:
     """Write files as if they had lain there for a while: what still changes is not taken."""
     folder.mkdir(parents=True, exist_ok=True)
     firing_files.write(files, folder)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -25,19 +25,31 @@ class Demo:
     prepared: Environment
     registry: Sandbox
 
-    def job(self, name: str, *, day: date | None = None, run_config: str | None = None) -> bool:
-        """Run a job of the location in a process of its own; True when it succeeded."""
-        command = ["-m", "meva_pipelines.local.run", name]
-        command += ["--partition", day.isoformat()] if day else []
-        command += ["--config", run_config] if run_config else []
-        return self._quietly(command) == 0
+    def job(
+        self,
+        name: str,
+        *,
+        day: date | None = None,
+        partitions: Sequence[str] = (),
+        run_config: str | None = None,
+        failpoints: str = "",
+    ) -> bool:
+        """Run a job of the location in a process of its own, for each partition; True when it succeeded.
 
-    def _quietly(self, command: list[str]) -> int:
+        `failpoints` names where the process is to die.
+        """
+        command = ["-m", "meva_pipelines.local.run", name]
+        for partition in (*partitions, *([day.isoformat()] if day else [])):
+            command += ["--partition", partition]
+        command += ["--config", run_config] if run_config else []
+        return self._quietly(command, {"MEVA_FAILPOINTS": failpoints} if failpoints else {}) == 0
+
+    def _quietly(self, command: list[str], settings: Mapping[str, str]) -> int:
         with (self.prepared.home / "demo.log").open("ab") as log:
             process = subprocess.run(
                 [sys.executable, *command],
                 cwd=environment.PROJECT,
-                env={**os.environ, **self.prepared.variables, **self.registry.variables},
+                env={**os.environ, **self.prepared.variables, **self.registry.variables, **settings},
                 stdout=log,
                 stderr=log,
                 check=False,

@@ -256,6 +256,12 @@ def known(connection: psycopg.Connection) -> tuple[Batch, ...]:
     )
 
 
+def file_keys(connection: psycopg.Connection) -> set[str]:
+    """Return the keys of all files that a batch names which has not failed, of tables declared or not."""
+    rows = connection.execute("SELECT parquet_file_path FROM mgg.archive_batches WHERE status <> 'failed'").fetchall()
+    return {key for (key,) in rows if key is not None}
+
+
 def _advance(connection: psycopg.Connection, batch: Batch, statement: LiteralString, values: list[object]) -> Batch:
     return _only(_select(connection, statement, [*values, batch.id, batch.token]), batch)
 

@@ -21,7 +21,7 @@ from meva_pipelines.resources import (
     hot_and_cold,
     ledger,
 )
-from meva_pipelines.resources.archive_batches import Batch, State
+from meva_pipelines.resources.archive_batches import Batch
 from meva_pipelines.resources.archive_chain import Chain, Log
 from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.failpoints import Point
@@ -50,10 +50,9 @@ def verify(postgres: Postgres, files: ColdFiles, parts: Sequence[Batch]) -> Veri
         StoreUnavailable: the store does not answer; what was read until then is noted.
     """
     size, damaged = 0, {}
-    there = {listed.key for listed in files.listed()}
     for batch in parts:
         try:
-            size += _sound(files, batch, is_there=batch.file_key in there)
+            size += _sound(files, batch)
         except Unusable as error:
             damaged[batch.name] = str(error)
         with postgres.connect(Role.ARCHIVER, work=f"note {batch.name}") as connection:
@@ -61,16 +60,12 @@ def verify(postgres: Postgres, files: ColdFiles, parts: Sequence[Batch]) -> Veri
     return Verified(len(parts), size, damaged)
 
 
-def _sound(files: ColdFiles, batch: Batch, *, is_there: bool) -> int:
+def _sound(files: ColdFiles, batch: Batch) -> int:
     """Return the size of a part that is what its batch says."""
-    if not is_there:
-        raise Unusable(f"{batch.file_key} is not there", rule="archive_file")
-    part = archive_proving.part_of(batch)
-    found = archive_reading.read(files, part, sha256=batch.sha256 or "")
+    archive_proving.demand_in_place(files, batch)
+    found = archive_reading.read(files, archive_proving.part_of(batch), sha256=batch.sha256 or "")
     if (found.extent.rows, found.extent.digest) != (batch.rows, batch.digest):
         raise Unusable(f"{batch.file_key} holds other rows than its batch", rule="archive_digest")
-    if files.manifest(part).sha256 != batch.sha256:
-        raise Unusable(f"{part.manifest_key} speaks of another file", rule="archive_manifest")
     return found.size
 
 
@@ -105,7 +100,7 @@ class Collected:
 def orphans(postgres: Postgres, files: ColdFiles) -> Collected:
     """Return what would be collected now: objects older than their grace that only failed batches, or none, name."""
     with postgres.connect(Role.ARCHIVER, work="look for orphans") as connection:
-        found = files.orphans(_referenced(connection), now=ledger.now(connection))
+        found = files.orphans(archive_batches.file_keys(connection), now=ledger.now(connection))
     return Collected(found, 0)
 
 
@@ -127,16 +122,12 @@ def collect(postgres: Postgres, files: ColdFiles, *, ceiling: int, approved_by: 
             plan_id = _plan(connection, found, ceiling=ceiling, approved_by=approved_by)
         failpoints.reach(Point.ARCHIVE_COLLECTION_PLANNED)
         with postgres.connect(Role.ARCHIVER, work="collect orphans") as connection:
-            files.remove(found, _referenced(connection))
+            files.remove(found, archive_batches.file_keys(connection))
             connection.execute(
                 "UPDATE ops.deletion_ledger SET executed_at = clock_timestamp(), executed_rows = %s WHERE id = %s",
                 [len(found), plan_id],
             )
     return Collected(found, files.discard_partials())
-
-
-def _referenced(connection: psycopg.Connection) -> set[str]:
-    return {batch.file_key for batch in archive_batches.known(connection) if batch.state is not State.FAILED}
 
 
 def _plan(connection: psycopg.Connection, found: Sequence[Listed], *, ceiling: int, approved_by: str) -> int:

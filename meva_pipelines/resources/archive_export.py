@@ -5,7 +5,7 @@ everything else. While it packs the next rows, those that came are hashed, encod
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -110,16 +110,15 @@ def rows(connection: psycopg.Connection, table: Archived, period: Period) -> Ite
         )
     )
     with ThreadPoolExecutor(1, thread_name_prefix="archive") as pool:
-        pending = pool.submit(_fetched, connection, table, period, at_once, None)
-        while (batch := archive_packing.unpacked(pending.result(), columns, schema)).num_rows:
-            if is_last := batch.num_rows < at_once:
-                yield batch
-            else:
+        fetched: Future[tuple[Any, ...]] | None = pool.submit(_fetched, connection, table, period, at_once, None)
+        while fetched is not None:
+            batch = archive_packing.unpacked(fetched.result(), columns, schema)
+            fetched = None
+            if batch.num_rows == at_once:
                 last = [batch.column(name)[-1].as_py() for name in table.key]
-                pending = pool.submit(_fetched, connection, table, period, at_once, last)
+                fetched = pool.submit(_fetched, connection, table, period, at_once, last)
+            if batch.num_rows:
                 yield batch
-            if is_last:
-                return
 
 
 def _fetched(
@@ -144,7 +143,7 @@ def _fetched(
     parameters = archive_digests.bounds(table, period) | {f"key_{n}": value for n, value in enumerate(after or ())}
     try:
         with connection.cursor(binary=True) as cursor:
-            found = cursor.execute(statement, parameters).fetchone()
+            found = cursor.execute(statement, parameters, prepare=False).fetchone()
     except psycopg.errors.FeatureNotSupported as error:  # "cannot convert NaN to bigint"
         raise Rejected(f"{table.name}: a decimal of {period.name} is no finite number") from error
     return found or ()

@@ -32,6 +32,9 @@ MOST_DIFFERENCES: Final = 20
 _CLOSE: Final = 1e-9
 """Relative difference of floating-point results that another processor or library may make."""
 
+_ROUNDED: Final = 1e-12
+"""The same where a result was rounded: more would let a wrong last digit pass."""
+
 _RowsOf: TypeAlias = dict[int, list[dict[str, Any]]]
 
 
@@ -220,7 +223,7 @@ def _is_same(published: object, found: object) -> bool:
     """Whether a published value is the one that was found, rounded as its column rounds."""
     if isinstance(published, Decimal) and isinstance(found, float):
         half = 0.5 * 10.0 ** int(published.as_tuple().exponent)
-        return abs(float(published) - found) <= half * (1 + _CLOSE) + abs(found) * _CLOSE
+        return abs(float(published) - found) <= half + abs(found) * _ROUNDED
     if isinstance(published, float) and isinstance(found, int | float):
         return math.isclose(published, found, rel_tol=_CLOSE, abs_tol=_CLOSE)
     if isinstance(published, dict) and isinstance(found, Mapping):

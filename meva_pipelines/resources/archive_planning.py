@@ -87,8 +87,8 @@ def demand_releasable(connection: psycopg.Connection, table: Archived, period: P
 def begin(postgres: Postgres, attempt: Attempt, *, table: Archived, period: Period) -> Batch | None:
     """Return the batch that an attempt is to write, verify or release; None: no row is hot in the period.
 
-    A new batch is planned from one snapshot. One that another attempt had written is taken over when the hot rows are
-    still the same, and given up otherwise; one that was only planned is given up, because its process may still write.
+    A new batch is planned from one snapshot. One that another attempt left unfinished is taken over when the hot rows
+    are still the same, and given up otherwise; a process that still writes it can only write the same file.
     The newest committed part is taken when the hot rows are exactly its rows: they were brought back, nothing more. One
     that was found damaged since is not: what came back becomes a further part.
 
@@ -111,10 +111,10 @@ def _settled(
 ) -> Batch | None:
     taken: Batch | None = None
     for old in archive_batches.unfinished(connection, table, period):
-        if taken is None and old.state is not State.PLANNED and _holds(old, extent):
+        if taken is None and _holds(old, extent):
             taken = archive_batches.take_over(connection, old, attempt)
         else:
-            archive_batches.failed(connection, old, _given_up(old))
+            archive_batches.failed(connection, old, "the hot rows changed before they were released")
     if taken is not None or extent.rows == 0:
         return taken
     committed = [b for b in archive_batches.of_period(connection, table, period) if b.state is State.COMMITTED]
@@ -125,12 +125,6 @@ def _settled(
 
 def _holds(batch: Batch, extent: Extent) -> bool:
     return (batch.rows, batch.digest) == (extent.rows, extent.digest)
-
-
-def _given_up(batch: Batch) -> str:
-    if batch.state is State.PLANNED:
-        return "its attempt ended before the file was written"
-    return "the hot rows changed before they were released"
 
 
 def _planned(connection: psycopg.Connection, retentions: Mapping[str, Retention]) -> Iterator[Planned]:

@@ -11,13 +11,13 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import BigInteger, Column, Text
 
-from meva_pipelines.domain.failures import Superseded, Unusable
+from meva_pipelines.domain.failures import Refused, Rejected, Superseded, Unusable
 from meva_pipelines.resources import archive_batches, archive_digests, archive_export, archive_reading
 from meva_pipelines.resources.archive_batches import Batch, State
 from meva_pipelines.resources.archive_digests import Extent
 from meva_pipelines.resources.archive_invariance import Checker, Invariance
 from meva_pipelines.resources.archive_reading import Reread
-from meva_pipelines.resources.cold_files import ColdFiles, Part
+from meva_pipelines.resources.cold_files import ColdFiles, Manifest, Part
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.staged_rows import StagedRows
@@ -117,6 +117,35 @@ def part_of(batch: Batch) -> Part:
     return Part(batch.table, batch.period, batch.generation)
 
 
+def demand_in_place(files: ColdFiles, batch: Batch) -> None:
+    """Refuse a batch whose file or manifest is not in its place, or whose manifest says something else than the books.
+
+    Raises:
+        Unusable: `archive_file`: one of both is not there; `archive_manifest`: it is another one, or none.
+        StoreUnavailable: the store does not answer.
+    """
+    part = part_of(batch)
+    there = {one.key for one in files.listed()}
+    for key in (part.key, part.manifest_key):
+        if key not in there:
+            raise Unusable(f"{key} is not there", rule="archive_file")
+    books = Manifest(
+        name=batch.name,
+        table=batch.table.name,
+        period=batch.period.name,
+        generation=batch.generation,
+        schema_version=batch.schema_version or 0,
+        rows=batch.rows,
+        digest=batch.digest,
+        sha256=batch.sha256 or "",
+        size=batch.file_size or 0,
+        min_key=batch.min_key,
+        max_key=batch.max_key,
+    )
+    if files.manifest(part) != books:
+        raise Unusable(f"{part.manifest_key} speaks of another file", rule="archive_manifest")
+
+
 def bring_down(postgres: Postgres, files: ColdFiles, batch: Batch) -> Findings:
     """Write the file of a planned batch, or take the one that lies there, and read it again to its end.
 
@@ -138,7 +167,11 @@ def bring_down(postgres: Postgres, files: ColdFiles, batch: Batch) -> Findings:
 
 def _written(postgres: Postgres, files: ColdFiles, batch: Batch) -> Batch:
     planned = Extent(batch.rows, batch.digest, batch.min_key, batch.max_key)
-    written = archive_export.write(postgres, files, part_of(batch), planned)
+    try:
+        written = archive_export.write(postgres, files, part_of(batch), planned)
+    except (Rejected, Refused) as error:
+        _fail(postgres, batch, f"the file could not be written: {type(error).__name__}")
+        raise
     with postgres.connect(Role.ARCHIVER, work=f"note {batch.name}") as connection:
         return archive_batches.written(
             connection,
@@ -150,6 +183,7 @@ def _written(postgres: Postgres, files: ColdFiles, batch: Batch) -> Batch:
 
 
 def _reread(postgres: Postgres, files: ColdFiles, batch: Batch) -> Findings:
+    demand_in_place(files, batch)
     with postgres.connect(Role.ARCHIVER, work=f"prove {batch.name}") as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         checker = Checker(connection, files, batch.table)
@@ -163,8 +197,11 @@ def _reread(postgres: Postgres, files: ColdFiles, batch: Batch) -> Findings:
 
 
 def _fail(postgres: Postgres, batch: Batch, reason: str) -> None:
-    if batch.state is not State.COMMITTED:
-        with postgres.connect(Role.ARCHIVER, work=f"give up {batch.name}") as connection:
+    """End a batch, so that the next run plans the next generation; of a committed one only its file is in doubt."""
+    with postgres.connect(Role.ARCHIVER, work=f"give up {batch.name}") as connection:
+        if batch.state is State.COMMITTED:
+            archive_batches.note_read(connection, batch, is_sound=False)
+        else:
             archive_batches.failed(connection, batch, reason)
 
 

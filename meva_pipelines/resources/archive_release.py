@@ -91,11 +91,11 @@ def release(
                 received_rows=released.rows,
                 details={"batch": batch.name, "freed_bytes": released.freed_bytes},
             )
-    except _HotRowsChanged:
+    except _HotRowsChanged as error:
         if batch.state is not State.COMMITTED:
             with postgres.connect(Role.ARCHIVER, work=f"give up {attempt.token}") as connection:
                 archive_batches.failed(connection, batch, "the hot rows changed before they were released")
-        raise
+        raise Rejected(str(error)) from error
     return released
 
 
@@ -109,9 +109,8 @@ def _leave(
     _lock(connection, table, period)
     failpoints.reach(Point.ARCHIVE_RELEASE_LOCKED)
     _demand_unchanged(connection, proved)
-    connection.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"archive.{table.name}.readers"]
-    )  # whoever reads hot and cold rows shares it
+    # whoever reads hot and cold rows shares this lock: from here on nobody does
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"archive.{table.name}.readers"])
     archive_planning.demand_releasable(connection, table, period)
     size = archive_hot_rows.size(connection, table, period, rows=proved.rows)
     _remove(connection, proved)

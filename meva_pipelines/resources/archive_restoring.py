@@ -4,7 +4,7 @@ The cold parts stay where they are. Rows that are hot already are not touched, s
 twice; what came back is proved by the server's own digest before anybody sees it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
@@ -30,6 +30,7 @@ from meva_pipelines.resources import (
     ledger,
     publishing,
 )
+from meva_pipelines.resources.archive_batches import Batch
 from meva_pipelines.resources.archive_digests import Extent, Folded
 from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.failpoints import Point
@@ -91,7 +92,7 @@ def restore(
                 acting_as(connection, Role.ARCHIVER, then=Role.WRITER),
                 hot_and_cold.cold_only(postgres, files, Query(wish.table, wish.filter)) as found,
             ):
-                returned = tuple(_brought(connection, wish.table, found, ceiling))
+                returned = tuple(_brought(connection, files, wish, found, ceiling))
                 failpoints.reach(Point.ARCHIVE_ROWS_RETURNED)
                 _hold(connection, wish, returned)
                 failpoints.reach(Point.ARCHIVE_RETURN_HELD)
@@ -112,17 +113,32 @@ def _by_period(
 
 
 def _brought(
-    connection: psycopg.Connection, table: Archived, found: Iterator[tuple[Period, pa.RecordBatch]], ceiling: int
+    connection: psycopg.Connection,
+    files: ColdFiles,
+    wish: Wish,
+    found: Iterator[tuple[Period, pa.RecordBatch]],
+    ceiling: int,
 ) -> Iterator[Returned]:
-    total = 0
+    table, total = wish.table, 0
     for period, batches in _by_period(found):
+        parts = [part for part in archive_batches.parts(connection, table) if part.period == period]
+        _demand_bytes(files, parts)
         before = archive_digests.hot(connection, table, period)
         if table.release is Release.PARTITION:
             connection.execute("SELECT mgg.ensure_partition(%s, %s)", [table.name, period.start])
         came = _copied(connection, table, batches, ceiling - total)
-        _demand_proof(connection, table, period, before=before, came=came)
+        _demand_proof(archive_digests.hot(connection, table, period), before=before, came=came, parts=parts)
         total += came.rows
         yield Returned(period, came.rows)
+
+
+def _demand_bytes(files: ColdFiles, parts: Iterable[Batch]) -> None:
+    for part in parts:
+        if files.store.sha256(part.file_key) != part.sha256:
+            raise Rejected(
+                f"cold file {part.file_key} is not the file that was written: nothing was changed. The runbook "
+                "archive_corrupted says how to go on."
+            )
 
 
 def _copied(
@@ -147,23 +163,18 @@ def _copied(
     return folded.extent()
 
 
-def _demand_proof(
-    connection: psycopg.Connection, table: Archived, period: Period, *, before: Extent, came: Extent
-) -> None:
+def _demand_proof(after: Extent, *, before: Extent, came: Extent, parts: Sequence[Batch]) -> None:
     """Refuse to go on unless the server finds exactly the rows of before and those that came.
 
-    Of a period that came back whole from its only part, the digest is that with which it left.
+    Of a period that came back whole from its only part, the digest is that with which it left, unless the table has
+    other columns by now.
     """
-    after = archive_digests.hot(connection, table, period)
+    part = parts[0]
     if (after.rows, int(after.digest)) != (before.rows + came.rows, int(before.digest) + int(came.digest)):
-        raise Rejected(
-            f"the rows of {table.name} {period.name} came back otherwise than they left: nothing was changed"
-        )
-    parts = [part for part in archive_batches.parts(connection, table) if part.period == period]
-    is_whole = len(parts) == 1 and came.rows == parts[0].rows
-    has_its_columns = parts[0].schema_version == archive_schemas.current(table).version
-    if is_whole and has_its_columns and came.digest != parts[0].digest:
-        raise Rejected(f"{parts[0].name} came back with another digest than it left with: nothing was changed")
+        raise Rejected(f"the rows of {part.name} came back otherwise than they lie in their file: nothing was changed")
+    has_its_columns = part.schema_version == archive_schemas.current(part.table).version
+    if len(parts) == 1 and has_its_columns and came.rows == part.rows and came.digest != part.digest:
+        raise Rejected(f"{part.name} came back with another digest than it left with: nothing was changed")
 
 
 def _hold(connection: psycopg.Connection, wish: Wish, returned: Iterable[Returned]) -> None:

@@ -16,6 +16,8 @@ from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
 from meva_pipelines.resources.postgres_binaries import Account
 
 CHUNK_BYTES = 1 << 20
+_TAR_BYTES = 64 << 10
+"""What tarfile reads ahead: it copies the rest at every member, and most files of a cluster are small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ def members(stream: IO[bytes], *, limits: Limits) -> Iterator[tuple[tarfile.TarI
     """
     files = total = 0
     try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK_BYTES) as archive:
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_TAR_BYTES) as archive:
             for member in archive:
                 name_of(member)
                 if not (member.isreg() or member.isdir()) or member.issparse():
@@ -106,6 +108,8 @@ def write_new(
 
 def make_folders(root: Path, folder: Path, account: Account) -> None:
     """Make what is missing of the folders below a root, each for this account only."""
+    if folder.is_dir():
+        return
     steps = [step for step in (folder, *folder.parents) if step.is_relative_to(root) and not step.exists()]
     for step in reversed(steps):
         step.mkdir(mode=0o700)

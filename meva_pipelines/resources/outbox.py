@@ -3,7 +3,7 @@
 What is told is decided in `domain/alerts`, how it is worded in `domain/alert_messages`; sending is in `alerts`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import LiteralString
@@ -167,6 +167,14 @@ def open_incidents(connection: psycopg.Connection) -> tuple[Incident, ...]:
         [list(Kind)],
     ).fetchall()
     return tuple(Incident(number, Kind(kind), *rest) for number, kind, *rest in rows)
+
+
+def open_among(connection: psycopg.Connection, kinds: Collection[str]) -> list[tuple[int, str, str]]:
+    """Return number, kind and subject of the open incidents of some kinds, oldest first."""
+    return connection.execute(
+        "SELECT id, kind, subject FROM ops.incidents WHERE resolved_at IS NULL AND kind = ANY(%s) ORDER BY id",
+        [list(kinds)],
+    ).fetchall()
 
 
 def waiting(connection: psycopg.Connection) -> tuple[Waiting, ...]:

@@ -9,7 +9,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from meva_pipelines.assets import aed
+from meva_pipelines.assets import aed, attempts
+from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.resources import registry_rollback
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.sandbox import server
@@ -271,14 +272,16 @@ def test_a_refused_batch_is_not_hidden_by_an_earlier_publication_of_the_same_day
     """Failed and nothing-to-do are different: a run whose own batch was refused must not report yesterday's success."""
     assert location.sync(FIRST_DAY, mode="full").success
     location.sandbox.world.set(mutation=Mutation.ALL_COORDINATES_NULL)
-    everything = dg.AssetSelection.assets(
-        aed.RAW_RECORDS, aed.STAGED_RECORDS, AED_DATA, dg.AssetKey(["aed", "aed_history"])
-    )
-    result = job_of(location, everything.without_checks()).execute_in_process(
-        instance=location.instance, partition_key=FIRST_DAY.isoformat(), raise_on_error=False
-    )
+    result = location.sync(FIRST_DAY, mode="full")
     assert not result.success
     assert AED_DATA not in {event.asset_key for event in result.get_asset_materialization_events()}
+    with (
+        location.postgres.connect(Role.WRITER, work="test") as connection,
+        pytest.raises(Rejected, match="of this run was refused"),
+    ):
+        attempts.to_publish(
+            connection, subject=aed.SUBJECT, day=FIRST_DAY, run_id=result.run_id, staged=aed.STAGED_RECORDS
+        )
 
 
 # ---- ranges and districts

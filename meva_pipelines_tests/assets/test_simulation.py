@@ -7,10 +7,12 @@ import pytest
 
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS
+from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
 from meva_pipelines.domain.simulation import curves
 from meva_pipelines.resources import simulation_series
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.sandbox import firing_files
+from meva_pipelines.sandbox.firings import GOOD_MODEL, WORSE_MODEL, Season
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.fixtures.firings import SEASON, Range
 
@@ -177,3 +179,34 @@ def test_a_staged_curve_that_was_changed_is_not_published(firing_range: Range) -
     assert not firing_range.run(SIMULATIONS, SIMULATIONS_PUBLISHED).success
     assert firing_range.counts("forward_simulations", "work_orders", "simulation_time_series") == [0, 0, 0]
     assert "not the one that was judged" in firing_range.location.newest_run()["error"]
+
+
+def test_a_pair_that_waits_for_the_archive_is_counted(firing_range: Range) -> None:
+    firing_range.take_season(SEASON)
+    firing_range.archive("test_time_series")
+    (event,) = firing_range.run(FIRINGS, [PT_COMPARISONS]).get_asset_materialization_events()
+    assert event.materialization.metadata["pairs_in_archive"].value == 2 * 3 * 2
+    pair = {"simulation": SEASON.simulations(next(SEASON.work_orders()))[0].name}
+    pair["firing"] = next(SEASON.firings(next(SEASON.work_orders()))).name
+    assert not firing_range.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
+    assert "lies in the archive: bring 2026-Q1" in firing_range.location.newest_run()["error"]
+
+
+def test_every_check_of_both_ways_in_passes(firing_range: Range) -> None:
+    firing_range.drop_season(Season(orders=1, repeats=3))
+    for flow in (SIMULATIONS, FIRINGS):
+        evaluations = firing_range.take_and_compare(flow).get_asset_check_evaluations()
+        assert {tables.key(table) for table in flow.published} & {check.asset_key for check in evaluations}
+        assert [(check.check_name, check.description) for check in evaluations if not check.passed] == []
+
+
+def test_a_simulation_that_comes_after_the_firing_is_compared_too(firing_range: Range) -> None:
+    files = dict(firing_files.simulation_files(SEASON, models=(GOOD_MODEL,)))
+    firing_range.drop(SIMULATIONS, files)
+    assert firing_range.take(SIMULATIONS).success
+    firing_range.drop(FIRINGS, dict(firing_files.firing_files(SEASON)))
+    assert firing_range.take_and_compare(FIRINGS).success
+    before = firing_range.counts("pt_comparisons")[0]
+    firing_range.drop(SIMULATIONS, dict(firing_files.simulation_files(SEASON, models=(WORSE_MODEL,))))
+    assert firing_range.take_and_compare(SIMULATIONS).success
+    assert firing_range.counts("pt_comparisons")[0] == 2 * before

@@ -1,5 +1,6 @@
 """New firings beside the simulations of their work order, models beside the scatter of repeats, and what may answer."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -16,17 +17,21 @@ from meva_pipelines.domain.simulation import curves
 from meva_pipelines.resources.simulation_comparisons import COLUMN
 from meva_pipelines.sandbox import firing_files
 from meva_pipelines.sandbox.firings import GOOD_MODEL, WORSE_MODEL, Season
-from meva_pipelines_tests.fixtures.firings import Range
+from meva_pipelines_tests.fixtures.firings import Range, compared_season
 
 SEASON = Season(orders=2, repeats=3)
 
 
+@pytest.fixture(scope="module")
+def template(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A season that is published and compared, once for the module: every test takes a copy."""
+    with compared_season(server_url, template, tmp_path_factory.mktemp("season"), SEASON) as name:
+        yield name
+
+
 @pytest.fixture
 def compared(firing_range: Range) -> Range:
-    """A season that is published and compared."""
-    firing_range.drop_season(SEASON)
-    assert firing_range.take(SIMULATIONS).success
-    assert firing_range.take_and_compare(FIRINGS).success
+    """A season that is published and compared, with an empty landing zone."""
     return firing_range
 
 
@@ -174,34 +179,3 @@ def test_what_has_aged_is_told_and_nothing_turns_red(compared: Range, table: str
     assert "lies in the archive: bring 2026-Q1 of mgg." in str(metadata["not_drawn"].value)
     assert ("overlay" in metadata) == (table == "simulation_time_series")
     assert compared.counts("pt_comparisons") == before
-
-
-def test_a_pair_that_waits_for_the_archive_is_counted(firing_range: Range) -> None:
-    firing_range.take_season(SEASON)
-    firing_range.archive("test_time_series")
-    (event,) = firing_range.run(FIRINGS, [PT_COMPARISONS]).get_asset_materialization_events()
-    assert event.materialization.metadata["pairs_in_archive"].value == 2 * 3 * 2
-    pair = {"simulation": SEASON.simulations(next(SEASON.work_orders()))[0].name}
-    pair["firing"] = next(SEASON.firings(next(SEASON.work_orders()))).name
-    assert not firing_range.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
-    assert "lies in the archive: bring 2026-Q1" in firing_range.location.newest_run()["error"]
-
-
-def test_every_check_of_both_ways_in_passes(firing_range: Range) -> None:
-    firing_range.drop_season(Season(orders=1, repeats=3))
-    for flow in (SIMULATIONS, FIRINGS):
-        evaluations = firing_range.take_and_compare(flow).get_asset_check_evaluations()
-        assert {tables.key(table) for table in flow.published} & {check.asset_key for check in evaluations}
-        assert [(check.check_name, check.description) for check in evaluations if not check.passed] == []
-
-
-def test_a_simulation_that_comes_after_the_firing_is_compared_too(firing_range: Range) -> None:
-    files = dict(firing_files.simulation_files(SEASON, models=(GOOD_MODEL,)))
-    firing_range.drop(SIMULATIONS, files)
-    assert firing_range.take(SIMULATIONS).success
-    firing_range.drop(FIRINGS, dict(firing_files.firing_files(SEASON)))
-    assert firing_range.take_and_compare(FIRINGS).success
-    before = firing_range.counts("pt_comparisons")[0]
-    firing_range.drop(SIMULATIONS, dict(firing_files.simulation_files(SEASON, models=(WORSE_MODEL,))))
-    assert firing_range.take_and_compare(SIMULATIONS).success
-    assert firing_range.counts("pt_comparisons")[0] == 2 * before

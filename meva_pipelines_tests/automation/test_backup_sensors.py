@@ -34,7 +34,7 @@ def test_nothing_wrong_asks_for_nothing(postgres: Postgres) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(backup_sensors.TROUBLE))
-def test_trouble_asks_for_one_emergency_backup_with_its_reason(postgres: Postgres, kind: Kind) -> None:
+def test_trouble_asks_for_one_emergency_backup_with_its_reason(postgres: Postgres, kind: str) -> None:
     incident(postgres, kind)
     first, second = looked(postgres), looked(postgres)
     assert isinstance(first, dg.SensorResult)

@@ -10,6 +10,7 @@ from time import perf_counter
 import click
 
 from meva_pipelines_tests.bench import (
+    archive,
     audit,
     backup,
     dataset,
@@ -32,7 +33,7 @@ from meva_pipelines_tests.bench.world import World
 ROWS = 81_464
 LARGER = 10
 LABORATORY = ("tensile", "history", "memory", "evaluation")
-PARTS = ("publish", "audit", "http", "traffic", "run", "pressure", "firings", "backup", *LABORATORY)
+PARTS = ("publish", "audit", "http", "traffic", "run", "pressure", "firings", "backup", "archive", *LABORATORY)
 
 
 @dataclass(slots=True)
@@ -119,6 +120,12 @@ class Bench:
             with _said("backups"):
                 self.found += backup.figures(self.world, rounds=self.rounds)
 
+    def archive(self, rows: int) -> None:
+        """Hot curves to proved cold files, and their release."""
+        if "archive" in self.parts:
+            with _said(f"{rows:,} rows of curves archived"):
+                self.found += archive.figures(self.world, rows=rows, rounds=self.rounds)
+
     def compare(self) -> None:
         """The peers."""
         rows = self._dataset(self.rows)
@@ -135,8 +142,15 @@ class Bench:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Interleaved rounds.")
 @click.option("--only", default=",".join(PARTS), show_default=True, help="Parts, separated by commas; or none.")
 @click.option("--large", is_flag=True, help=f"Publish phase and memory at {LARGER} times the rows or files as well.")
+@click.option(
+    "--archive-rows",
+    default=archive.ROWS,
+    show_default=True,
+    type=click.IntRange(100_000, 10 * archive.ROWS),
+    help="Rows of curves in four quarters.",
+)
 @click.option("--peers", "has_peers", is_flag=True, help="dlt and sling as well, installed for this run only.")
-def main(rows: int, rounds: int, only: str, *, large: bool, has_peers: bool) -> None:
+def main(rows: int, rounds: int, only: str, *, large: bool, archive_rows: int, has_peers: bool) -> None:
     """Measure ours beside floors and peers. The goals are meant for 81,464 rows on two quiet cores."""
     chosen = frozenset(only.split(",")) - {"none"}
     if strangers := chosen - set(PARTS):
@@ -149,6 +163,7 @@ def main(rows: int, rounds: int, only: str, *, large: bool, has_peers: bool) -> 
         bench.loads(is_large=large)
         bench.requests(is_large=large)
         bench.backups()
+        bench.archive(archive_rows)
         bench.curves()
         bench.firings()
         bench.laboratory(is_large=large)

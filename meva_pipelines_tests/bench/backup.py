@@ -18,6 +18,7 @@ from time import perf_counter
 
 import psutil
 import psycopg
+from pyarrow import fs
 
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent
@@ -34,6 +35,7 @@ from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines_tests.bench import report
 from meva_pipelines_tests.bench.report import Figure, Laps, Sense, measured
 from meva_pipelines_tests.bench.world import World
+from meva_pipelines_tests.fixtures.object_gateway import Gateway
 
 ROWS = 4_500_000
 FILES = 10_000
@@ -75,7 +77,7 @@ def figures(world: World, *, rounds: int) -> list[Figure]:
             folder,
         )
         _fill(place.postgres)
-        found = [*_database(place, rounds), *_memory(place), *_files(place, rounds)]
+        found = [*_database(place, rounds), *_bucket(place, rounds), *_memory(place), *_files(place, rounds)]
         shutil.rmtree(folder)
     return found
 
@@ -145,6 +147,35 @@ def _database(place: Place, rounds: int) -> Iterator[Figure]:
         ours=f"{full.compressed_size / 1e6:.0f} MB",
         against=f"{full.file_size / 1e6:.0f} MB",
     )
+
+
+def _bucket(place: Place, rounds: int) -> Iterator[Figure]:
+    """The full backup into a real S3 on this machine, whose own work is in the figure; nothing without its programs."""
+    if shutil.which("radosgw") is None:
+        return
+    laps: Laps = {}
+    with _gateway(place.folder / "s3") as gateway:
+        for number in range(rounds):
+            place.emptied()
+            laps.setdefault("floor", []).append(measured(lambda: _floor(place)))
+            url = gateway.url(f"round-{number}")
+            fs.FileSystem.from_uri(f"{url}&allow_bucket_creation=true")[0].create_dir(f"round-{number}")
+            vault = place.vault.model_copy(update={"url": f"archive={url.replace('?', '/backups?')}"})
+            full = backup_physical.take_full(place.postgres, vault, _REQUEST)
+            laps.setdefault("full to S3", []).append(full.figures["streamed_s"])
+            fs.FileSystem.from_uri(url)[0].delete_dir_contents(f"round-{number}")
+    yield report.slower("full to S3 (a RADOS gateway on this machine)", laps, "full to S3", "floor", goal=1.6)
+
+
+@contextmanager
+def _gateway(folder: Path) -> Iterator[Gateway]:
+    folder.mkdir()
+    found = Gateway(folder, memory_bytes=2 << 30)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.close()
 
 
 def _floor(place: Place) -> None:

@@ -48,6 +48,7 @@ def place() -> Iterator[Path]:
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
+
 @contextmanager
 def started(folder: Path, like: Server) -> Iterator[str]:
     """Start the server in a folder as its owner would, and lend what stands for its port in an address."""

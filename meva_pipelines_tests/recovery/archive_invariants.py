@@ -43,7 +43,7 @@ _HASH = {
     "date": "hashint4extended({value} - date '2000-01-01', {seed})",
     "bytea": "hashtextextended(encode({value}, 'hex') COLLATE \"C\", {seed})",
 }
-_TEXT_HASH = "hashtextextended({value} COLLATE \"C\", {seed})"
+_TEXT_HASH = 'hashtextextended({value} COLLATE "C", {seed})'
 _EMPTY = {
     "timestamp with time zone": "timestamptz '2000-01-01Z'",
     "date": "date '2000-01-01'",
@@ -54,9 +54,9 @@ _EMPTY = {
     "numeric": "0",
 }
 _SEED = 0x6D657661
-_LINKED = ("chain_position", "chain_hash", "id", "user_id", "log_type", "action", "details", "ip_address")
-_LINKED += ("user_agent", "origin", "created_at")
-_ADDRESS = _LINKED.index("ip_address") - 2
+_CHAIN = ("chain_position", "chain_hash")
+_CHAINED = ("id", "user_id", "log_type", "action", "details", "ip_address", "user_agent", "origin", "created_at")
+_ADDRESS = _CHAINED.index("ip_address")
 
 Rows = dict[tuple[str, ...], str]
 _Read = TypeVar("_Read")
@@ -259,9 +259,9 @@ class Archive:
         """Over hot and cold rows: places from 1 on, each once, each hash over the one before and the row."""
         links: dict[int, tuple[Any, ...]] = {}
         for batch in self.of("mgg.operation_logs"):
-            part = self.part(batch).select(_LINKED)
+            part = self.part(batch).select([*_CHAIN, *_CHAINED])
             links |= {row[0]: row for row in zip(*(c.to_pylist() for c in part.columns), strict=True)}
-        hot = ", ".join(_LINKED).replace("ip_address", "ip_address::text")
+        hot = ", ".join([*_CHAIN, *_CHAINED]).replace("ip_address", "ip_address::text")
         links |= {row[0]: row for row in self.ask(f"SELECT {hot} FROM mgg.operation_logs")}
         before = bytes(32)
         for place in range(1, len(links) + 1):

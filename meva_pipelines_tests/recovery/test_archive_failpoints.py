@@ -74,7 +74,7 @@ class Operation:
 
     beginning: Callable[[Theatre], Base]
     act: Callable[..., Outcome]
-    demand: Callable[[Scene, Content], None]
+    demand: Callable[..., None]
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -82,7 +82,7 @@ OPERATIONS: Mapping[str, Operation] = {
         table: Operation(
             old_rows.base,
             partial(old_rows.archive, table=table),
-            lambda scene, expected, table=table: old_rows.demand_cold(scene, table, expected),
+            partial(old_rows.demand_cold, table=table),
         )
         for table in PERIODS
     },
@@ -111,7 +111,7 @@ def plays(stage: Theatre) -> Mapping[str, Play]:
             truth = old_rows.truth(scene)
             outcome = operation.act(scene)
             assert outcome.is_success, outcome.errors
-            operation.demand(scene, truth)
+            operation.demand(scene, expected=truth)
             assert invariants.leftovers(scene.url, scene.store) == []
             found[name] = Play(operation, base, Counter(outcome.trace), truth)
     return found
@@ -121,7 +121,7 @@ def demand_recovery(scene: Scene, play: Play) -> None:
     """The same act again leaves what one without a fault leaves (R1); the next run collects the rest (R2)."""
     again = play.operation.act(scene)
     assert again.is_success, again.errors
-    play.operation.demand(scene, play.truth)
+    play.operation.demand(scene, expected=play.truth)
     if invariants.leftovers(scene.url, scene.store, patience_s=0):
         old_rows.tomorrow(scene)
 

@@ -24,6 +24,7 @@ Rows = Sequence[Mapping[str, Any]]
 HISTORY = TABLES["aed_history"]
 LOGS = TABLES["operation_logs"]
 SIMULATED = TABLES["simulation_time_series"]
+QUARTER = Period.named("2024-Q1")
 _MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
 
 

@@ -177,3 +177,16 @@ def test_rows_of_the_next_period_do_not_count(postgres: Postgres) -> None:
         found = archive_digests.hot(connection, SERIES, archived_rows.QUARTER)
     assert found.rows == 1
     assert found.max_key == ("7", "0", "2024-01-01T00:00:00.000000Z")
+
+
+@SHARED
+@given(archived_rows.rows_of(HISTORY, most=5))
+def test_rows_of_an_older_version_are_hashed_as_they_were_then(rows: list[dict[str, Any]]) -> None:
+    """A column that came later is no part of what was promised of them, whatever is read in its place."""
+    today = archived_rows.batch_of(HISTORY, rows)
+    old = today.drop_columns(["remarks"])
+    found = Folded(HISTORY, archive_schemas.columns_of(old.schema))
+    found.add(old)
+    conformed = archive_schemas.conform(old, HISTORY)
+    assert found.extent().rows == conformed.num_rows
+    assert found.extent().digest != folded(HISTORY, conformed).digest

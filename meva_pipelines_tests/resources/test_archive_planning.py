@@ -117,16 +117,15 @@ def test_a_planned_batch_says_what_the_database_holds(desk: Desk) -> None:
     assert batch.file_key == "parquet_archive/simulation_time_series/2024-Q1.parquet"
 
 
-def test_a_batch_whose_process_died_before_the_file_is_given_up(desk: Desk) -> None:
-    """That process may only sleep, and write the file later: its name is left to it."""
+def test_a_batch_whose_process_died_before_the_file_is_taken_over(desk: Desk) -> None:
     desk.simulate()
-    zombie = desk.begin(desk.open())
-    batch = desk.begin(desk.open())
-    assert batch.generation == 2
-    assert desk.batches() == [(1, "failed"), (2, "planned")]
+    first = desk.begin(desk.open())
+    attempt = desk.open()
+    again = desk.begin(attempt)
+    assert (again.id, again.generation, again.token) == (first.id, 1, attempt.token)
+    assert desk.batches() == [(1, "planned")]
     with pytest.raises(Superseded):
-        desk.write(zombie)
-    desk.write(batch)
+        desk.write(first)
 
 
 @pytest.mark.parametrize("is_verified", [False, True])

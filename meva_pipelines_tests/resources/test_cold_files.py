@@ -35,7 +35,9 @@ def put(files: ColdFiles, key: str, content: bytes = b"x", *, age: timedelta = t
 
 
 def manifest(part: Part = PART) -> Manifest:
-    return Manifest(part.name, part.table.name, part.period.name, part.generation, 1, 3, "-7", "a" * 64, 5, ("1",), ("2",))
+    return Manifest(
+        part.name, part.table.name, part.period.name, part.generation, 1, 3, "-7", "a" * 64, 5, ("1",), ("2",)
+    )
 
 
 def test_names_are_those_of_the_layout() -> None:
@@ -98,7 +100,10 @@ def test_a_file_can_be_read_anywhere(files: ColdFiles) -> None:
         file.seek(7)
         assert file.read() == b"789"
         assert file.size() == 10
-    with pytest.raises(StoreUnavailable, match=r"cannot read object parquet_archive/.*2024-Q1.g2"), files.open(LATE.key):
+    with (
+        pytest.raises(StoreUnavailable, match=r"cannot read object parquet_archive/.*2024-Q1.g2"),
+        files.open(LATE.key),
+    ):
         pass
 
 

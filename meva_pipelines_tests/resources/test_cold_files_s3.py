@@ -124,7 +124,7 @@ def test_what_died_within_an_upload_is_collected(remote: ColdFiles, bucket: Buck
 
 def test_a_store_that_refuses_the_key_names_no_credential(remote: ColdFiles, gateway: Gateway) -> None:
     stranger = ColdFiles(ObjectStore(url=remote.store.url.replace(gateway.secret_key, "wrong-secret-canary")))
-    with pytest.raises(StoreUnavailable, match="SignatureDoesNotMatch|403") as refused:
+    with pytest.raises(StoreUnavailable, match=r"SignatureDoesNotMatch|403") as refused:
         put(stranger, b"x")
     for secret in (gateway.access_key, gateway.secret_key, "wrong-secret-canary"):
         assert secret not in f"{refused.value} {refused.value!r} {stranger!r}"

@@ -20,9 +20,9 @@ from meva_pipelines.resources import archive_predicates, hot_and_cold
 from meva_pipelines.resources.cold_rows import Effort
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
-from meva_pipelines_tests.resources.cold_worlds import HISTORY, LOGS, SIMULATED, World, image
+from meva_pipelines_tests.resources.cold_worlds import HISTORY, LOGS, QUARTER, SIMULATED, World, image
 
-JANUARY, QUARTER = Period.named("2024-01"), Period.named("2024-Q1")
+JANUARY = Period.named("2024-01")
 MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
 
 

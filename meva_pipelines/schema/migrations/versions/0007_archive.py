@@ -109,32 +109,26 @@ BEGIN
 END $$
 """
 
-_FRAMED = """
-CREATE FUNCTION mgg.framed(value bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT coalesce(int4send(octet_length(value)) || value, '\\xffffffff'::bytea)
-$$
-"""
-
 _LINK = """
 CREATE FUNCTION mgg.log_link(
   previous bytea, place bigint, id bigint, user_id bigint, log_type text, action text, details text, ip_address inet,
   user_agent text, origin text, created_at timestamptz
 ) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT sha256(
-    previous
-    || mgg.framed(convert_to(place::text, 'UTF8'))
-    || mgg.framed(convert_to(id::text, 'UTF8'))
-    || mgg.framed(convert_to(user_id::text, 'UTF8'))
-    || mgg.framed(convert_to(log_type, 'UTF8'))
-    || mgg.framed(convert_to(action, 'UTF8'))
-    || mgg.framed(convert_to(details, 'UTF8'))
-    || mgg.framed(inet_send(ip_address))
-    || mgg.framed(convert_to(user_agent, 'UTF8'))
-    || mgg.framed(convert_to(origin, 'UTF8'))
-    || mgg.framed(convert_to((extract(epoch FROM created_at) * 1000000)::bigint::text, 'UTF8'))
-  )
+  SELECT sha256(previous || substr(array_send(ARRAY[
+    convert_to(place::text, 'UTF8'),
+    convert_to(id::text, 'UTF8'),
+    convert_to(user_id::text, 'UTF8'),
+    convert_to(log_type, 'UTF8'),
+    convert_to(action, 'UTF8'),
+    convert_to(details, 'UTF8'),
+    inet_send(ip_address),
+    convert_to(user_agent, 'UTF8'),
+    convert_to(origin, 'UTF8'),
+    convert_to((extract(epoch FROM created_at) * 1000000)::bigint::text, 'UTF8')
+  ]), 21))
 $$
 """
+"""Behind its header of 20 bytes an array is sent as length and content of each element, NULL as the length -1."""
 
 _CHAIN = """
 CREATE FUNCTION mgg.chain_operation_log() RETURNS trigger
@@ -381,7 +375,7 @@ def _chain_logs() -> None:
         schema="mgg",
     )
     op.execute("DROP TRIGGER operation_logs_append ON mgg.operation_logs")
-    for statement in (_FRAMED, _LINK, _CHAIN, _CHAIN_EXISTING, _APPEND_TRIGGER, _CHAIN_TRIGGER):
+    for statement in (_LINK, _CHAIN, _CHAIN_EXISTING, _APPEND_TRIGGER, _CHAIN_TRIGGER):
         op.execute(statement)
     for column in ("chain_position", "chain_hash"):
         op.alter_column("operation_logs", column, nullable=False, schema="mgg")
@@ -468,7 +462,6 @@ def _take_back_chain() -> None:
     for function in (
         "chain_operation_log()",
         "log_link(bytea, bigint, bigint, bigint, text, text, text, inet, text, text, timestamptz)",
-        "framed(bytea)",
     ):
         op.execute(f"DROP FUNCTION mgg.{function}")
     op.drop_table("operation_log_head", schema="mgg")

@@ -1,0 +1,358 @@
+"""Hot rows to proved cold files, beside psql's binary COPY to nowhere and pandas, which proves nothing.
+
+Curves of 1,000 to 4,000 points, in four quarters, with their simulations; one quarter leaves in each round. Memory is
+that of a process of its own that writes a quarter, reads it again and recomputes what was published of it.
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from pyarrow import parquet
+from sqlalchemy import create_engine
+
+from meva_pipelines.domain.archive.declared import TABLES
+from meva_pipelines.domain.archive.periods import Period
+from meva_pipelines.domain.pressure.trace import Series
+from meva_pipelines.domain.simulation import curves
+from meva_pipelines.domain.simulation.curves import StoredCurve
+from meva_pipelines.local.environment import libpq_variables
+from meva_pipelines.resources import archive_digests, archive_export, archive_reading, simulation_series
+from meva_pipelines.resources.archive_invariance import Checker
+from meva_pipelines.resources.cold_files import ColdFiles, Part
+from meva_pipelines.resources.object_store import ObjectStore
+from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.simulation_series import Simulated
+from meva_pipelines.schema import migrate
+from meva_pipelines.schema.roles import Role
+from meva_pipelines_tests.bench import report
+from meva_pipelines_tests.bench.report import Figure, Laps, Sense, measured
+from meva_pipelines_tests.bench.world import Warehouse, World
+
+ROWS = 10_000_000
+QUARTERS = tuple(Period.named(f"2024-Q{number}") for number in range(1, 5))
+SMALL = Period.named("2023-Q4")
+"""A quarter of a tenth of the rows: memory must not grow with them."""
+
+_TABLE = TABLES["simulation_time_series"]
+_LEAST_POINTS, _MOST_POINTS = 1_000, 4_000
+_CURVES_AT_ONCE = 200
+_PARENTS = """
+INSERT INTO mgg.users (username, email) VALUES ('bench', 'bench@example.org');
+INSERT INTO ops.sync_runs (subject, source, mode, day, dagster_run_id, status)
+  VALUES ('bench', 'bench', 'full', '2026-02-03', 'bench', 'started');
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A warehouse with curves, and a folder for cold files."""
+
+    warehouse: Warehouse
+    files: ColdFiles
+    folder: Path
+
+    @property
+    def postgres(self) -> Postgres:
+        """The warehouse as a resource."""
+        return self.warehouse.postgres
+
+
+@dataclass(slots=True)
+class Sizes:
+    """Bytes of all quarters."""
+
+    rows: int = 0
+    hot: int = 0
+    csv: int = 0
+    cold: int = 0
+
+
+def figures(world: World, *, rows: int, rounds: int) -> list[Figure]:
+    """Measure everything, on a database of its own; there is one quarter for each round, so at most four."""
+    with world.warehouse() as warehouse:
+        folder = world.home / "archive"
+        folder.mkdir()
+        place = Place(warehouse, ColdFiles(ObjectStore(url=(folder / "store").as_uri())), folder)
+        _fill(place, rows)
+        small, large = _memory(place, SMALL), _memory(place, QUARTERS[-1])
+        laps: Laps = {}
+        sizes = Sizes()
+        lookups = [_written(place, period, sizes) for period in QUARTERS]
+        for period in QUARTERS[:rounds]:
+            _round(place, period, laps)
+        return [*_speeds(laps, sizes), *_memories(small, large), *_sizes(sizes), _lookup(lookups, sizes)]
+
+
+def _fill(place: Place, rows: int) -> None:
+    place.warehouse.psql(_PARENTS)
+    random = np.random.default_rng(7)
+    with psycopg.connect(place.warehouse.url) as connection:
+        for period, wanted in ((SMALL, rows // 40), *((period, rows // 4) for period in QUARTERS)):
+            simulation_series.ensure_partitions(connection, _TABLE.name, [period.start])
+            made = 0
+            while made < wanted:
+                made += _simulated(connection, random, period, wanted - made)
+            connection.commit()
+    with psycopg.connect(place.warehouse.url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE mgg.simulation_time_series")
+        connection.execute("CHECKPOINT")
+
+
+def _simulated(connection: psycopg.Connection, random: np.random.Generator, period: Period, wanted: int) -> int:
+    """Put simulations with their curves in, up to so many points, and return how many points came."""
+    series: list[StoredCurve] = []
+    while sum(one.points for one in series) < wanted and len(series) < _CURVES_AT_ONCE:
+        series.append(_curve(random))
+    moments = [period.start + timedelta(seconds=float(s)) for s in random.uniform(0, 89 * 86_400, len(series))]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO mgg.forward_simulations (user_id, peak_pressure, peak_time, num_data_points, curve_sha256,"
+            " content_sha256, name, version, is_current, token, created_at)"
+            " VALUES (1, %s, %s, %s, %s, 'c', gen_random_uuid(), 1, true, 1, %s) RETURNING id, created_at",
+            [
+                (one.peak[1], one.peak[0], one.points, one.sha256, moment)
+                for one, moment in zip(series, moments, strict=True)
+            ],
+            returning=True,
+        )
+        parents = [row for _ in cursor.results() for row in cursor.fetchall()]
+    stream = (Simulated(number, moment, one) for (number, moment), one in zip(parents, series, strict=True))
+    return simulation_series.copy(connection, simulation_series.COPY_SIMULATED, stream)
+
+
+def _curve(random: np.random.Generator) -> StoredCurve:
+    """A smooth rise and fall in steps of 0.01 ms, with noise of 1 to 100 Pa."""
+    points = int(random.integers(_LEAST_POINTS, _MOST_POINTS + 1))
+    time_ms = np.arange(points, dtype=np.float64) * 0.01
+    scaled = time_ms / (0.003 * points)
+    noise = random.normal(0, 10 ** random.uniform(-6, -4), points)
+    pressure_mpa: Series = random.uniform(20, 60) * scaled**2 * np.exp(2 * (1 - scaled)) + noise
+    return curves.stored(time_ms, pressure_mpa)
+
+
+def _written(place: Place, period: Period, sizes: Sizes) -> float:
+    """Write a quarter, add its bytes up, and return the bytes that a lookup of its middle simulation reads."""
+    part = Part(_TABLE, period)
+    with place.postgres.connect(Role.ARCHIVER, work="bench") as connection:
+        extent = archive_digests.hot(connection, _TABLE, period)
+    done = archive_export.write(place.postgres, place.files, part, extent)
+    with psycopg.connect(place.warehouse.url) as connection:
+        found = connection.execute("SELECT pg_total_relation_size(%s)", [_partition(period)]).fetchone()
+    sizes.rows += done.rows
+    sizes.hot += found[0] if found else 0
+    sizes.csv += _csv_bytes(place, period)
+    sizes.cold += done.size
+    middle = (int((extent.min_key or ("0",))[0]) + int((extent.max_key or ("0",))[0])) // 2
+    return _bytes_read(place.files, part, middle)
+
+
+def _partition(period: Period) -> str:
+    return f"mgg.simulation_time_series_{period.start:%Y}_q{(period.start.month + 2) // 3}"
+
+
+def _round(place: Place, period: Period, laps: Laps) -> None:
+    """One quarter by every way, and away."""
+    part = Part(_TABLE, period, 2)
+
+    def lap(name: str, seconds: float) -> None:
+        laps.setdefault(name, []).append(seconds)
+
+    place.warehouse.world.settle()
+    lap("psql", measured(lambda: _copy(place, period, "binary", subprocess.DEVNULL)))
+    lap("pandas", measured(lambda: _pandas(place, period)))
+    place.warehouse.world.settle()
+    started = perf_counter()
+    with place.postgres.connect(Role.ARCHIVER, work="bench") as connection:
+        extent = archive_digests.hot(connection, _TABLE, period)
+    planned = perf_counter()
+    done = archive_export.write(place.postgres, place.files, part, extent)
+    written = perf_counter()
+    with place.postgres.connect(Role.ARCHIVER, work="bench") as connection:
+        _prove(connection, place.files, part, done.sha256)
+        proved = perf_counter()
+    with psycopg.connect(place.warehouse.url) as connection:
+        if archive_digests.hot(connection, _TABLE, period) != extent:
+            raise RuntimeError("the hot rows changed")
+        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(*_partition(period).split("."))))
+    released = perf_counter()
+    for name, seconds in (
+        ("plan digest", planned - started),
+        ("export", written - planned),
+        ("re-read and recomputation", proved - written),
+        ("release", released - proved),
+        ("protocol", released - started),
+    ):
+        lap(name, seconds)
+
+
+def _prove(connection: psycopg.Connection, files: ColdFiles, part: Part, sha256: str) -> None:
+    checker = Checker(connection, files, _TABLE)
+    archive_reading.read(files, part, sha256=sha256, each=checker.add)
+    found = checker.finish()
+    if not found.curves or found.differences:
+        raise RuntimeError(f"the numbers of {part.name} do not follow from its file: {found}")
+
+
+def _copy(place: Place, period: Period, form: str, into: int) -> "subprocess.Popen[bytes]":
+    words = [str(place.warehouse.world.server.bindir / "psql"), "-X", "-q", "-c"]
+    query = (
+        f"COPY (SELECT * FROM mgg.simulation_time_series WHERE created_at >= '{period.start}'"
+        f" AND created_at < '{period.end}') TO STDOUT (FORMAT {form})"
+    )
+    process = subprocess.Popen([*words, query], env={**os.environ, **libpq_variables(place.warehouse.url)}, stdout=into)
+    if into == subprocess.DEVNULL and process.wait():
+        raise RuntimeError("psql failed")
+    return process
+
+
+def _csv_bytes(place: Place, period: Period) -> int:
+    with _copy(place, period, "csv", subprocess.PIPE) as process:
+        return sum(map(len, iter(lambda: process.stdout.read(1 << 20) if process.stdout else b"", b"")))
+
+
+def _pandas(place: Place, period: Period) -> None:
+    """What a person would write."""
+    engine = create_engine(migrate.sqlalchemy_url(place.warehouse.url))
+    query = "SELECT * FROM mgg.simulation_time_series WHERE created_at >= %(start)s AND created_at < %(end)s"
+    frame = pd.read_sql(query, engine, params={"start": period.start, "end": period.end})
+    frame.to_parquet(place.folder / "pandas.parquet")
+    engine.dispose()
+
+
+def _speeds(laps: Laps, sizes: Sizes) -> Iterator[Figure]:
+    rows = sizes.rows // len(QUARTERS)
+    export = report.slower(f"a quarter exported, {rows:,} rows, digest and checksums", laps, "export", "psql", goal=2.3)
+    yield replace(export, ours=f"{export.ours}, {rows / statistics.median(laps['export']):,.0f} rows/s")
+    yield report.slower("the whole protocol, proved and released", laps, "protocol", "psql", goal=6.0)
+    for step in ("plan digest", "re-read and recomputation", "release"):
+        yield report.slower(f"… {step}", laps, step, "psql", goal=None)
+    yield report.faster("export beside read_sql and to_parquet", laps, "export", "pandas", goal=4.0)
+    yield report.faster("protocol beside read_sql and to_parquet", laps, "protocol", "pandas", goal=1.5)
+
+
+def _memories(small_mb: float, large_mb: float) -> Iterator[Figure]:
+    yield Figure(
+        name="peak memory: a quarter written, re-read, recomputed",
+        sense=Sense.AT_MOST,
+        goal=300.0,
+        value=large_mb,
+        unit="MB",
+        ours=f"{large_mb:.0f} MB",
+        against="–",
+    )
+    yield Figure(
+        name="peak memory beside that of a tenth of the rows",
+        sense=Sense.AT_MOST,
+        goal=1.1,
+        value=large_mb / small_mb,
+        unit="×",
+        ours=f"{large_mb:.0f} MB",
+        against=f"{small_mb:.0f} MB",
+    )
+
+
+def _sizes(sizes: Sizes) -> Iterator[Figure]:
+    for name, other in (("CSV", sizes.csv), ("the hot table with its index", sizes.hot)):
+        yield Figure(
+            name=f"cold files smaller than {name}",
+            sense=Sense.AT_LEAST,
+            goal=10.0,
+            value=other / sizes.cold,
+            unit="×",
+            ours=f"{sizes.cold / 1e6:.1f} MB",
+            against=f"{other / 1e6:.0f} MB",
+        )
+
+
+def _lookup(read: list[float], sizes: Sizes) -> Figure:
+    share = 100 * statistics.mean(read) / sizes.cold
+    return Figure(
+        name="cold lookup of one simulation, share of the archive read",
+        sense=Sense.AT_MOST,
+        goal=2.0,
+        value=share,
+        unit="%",
+        ours=f"{statistics.mean(read) / 1e3:.0f} kB",
+        against=f"{sizes.cold / 1e6:.1f} MB",
+    )
+
+
+class _Counting:
+    """A file that counts the bytes read of it."""
+
+    def __init__(self, file: pa.NativeFile) -> None:
+        self.bytes_read, self.closed = 0, False
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Read and count."""
+        found: bytes = self._file.read(None if size < 0 else size)
+        self.bytes_read += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go somewhere."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Where it is."""
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        """Who opened it closes it."""
+
+
+def _bytes_read(files: ColdFiles, part: Part, simulation_id: int) -> float:
+    """Read one curve through the statistics of the row groups; the batch's keys have told the file."""
+    with files.open(part.key) as file:
+        counting = _Counting(file)
+        found = parquet.read_table(
+            pa.PythonFile(counting, "r"),
+            filters=[("simulation_id", "=", simulation_id)],
+            page_checksum_verification=True,
+            pre_buffer=False,
+        )
+    if not found.num_rows:
+        raise RuntimeError(f"simulation {simulation_id} is not in {part.name}")
+    return counting.bytes_read
+
+
+def _memory(place: Place, period: Period) -> float:
+    """The peak of a process that archives a quarter, in MB."""
+    settings = {
+        "MEVA_BENCH_DSN": place.warehouse.url,
+        "MEVA_BENCH_FOLDER": str(place.folder / "memory"),
+        "MEVA_BENCH_PERIOD": period.name,
+    }
+    words = [sys.executable, "-m", "meva_pipelines_tests.bench.archive"]
+    done = subprocess.run(words, env={**os.environ, **settings}, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Archive one quarter and print the peak memory in MB: the process whose memory is measured."""
+    postgres = Postgres(url=os.environ["MEVA_BENCH_DSN"], home=".")
+    files = ColdFiles(ObjectStore(url=Path(os.environ["MEVA_BENCH_FOLDER"]).as_uri()))
+    part = Part(_TABLE, Period.named(os.environ["MEVA_BENCH_PERIOD"]))
+    with postgres.connect(Role.ARCHIVER, work="bench") as connection:
+        extent = archive_digests.hot(connection, _TABLE, part.period)
+        done = archive_export.write(postgres, files, part, extent)
+        _prove(connection, files, part, done.sha256)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+
+
+if __name__ == "__main__":
+    main()
