@@ -13,6 +13,7 @@ INSTALL_REQUIRES = [
     "dagster-webserver>=1.13.27,<1.14",
     "alembic>=1.20,<2",
     "boto3>=1.44,<2",
+    "botocore>=1.44,<2",
     "click>=8.2,<9",
     "defusedxml>=0.7.1,<1",
     "duckdb>=2,<3",

@@ -5,8 +5,6 @@ so that no row is seen in neither place.
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -29,7 +27,7 @@ from meva_pipelines.resources import (
 from meva_pipelines.resources.archive_batches import Batch, State
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
-from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.postgres import Postgres, acting_as
 from meva_pipelines.schema.roles import Role
 
 _DROP_LOCK_TIMEOUT = "5s"
@@ -83,7 +81,7 @@ def release(
         with publishing.publication(
             postgres, attempt, digest=lambda connection: _digest(connection, batch), suites=suites
         ) as connection:
-            with _as_archiver(connection):
+            with acting_as(connection, Role.ARCHIVER, then=Role.WRITER):
                 released = _leave(connection, batch, ceiling=ceiling, approved_by=approved_by, suites=suites)
             ledger.record(
                 connection,
@@ -207,13 +205,5 @@ def _enter(
 
 
 def _digest(connection: psycopg.Connection, batch: Batch) -> str:
-    with _as_archiver(connection):
+    with acting_as(connection, Role.ARCHIVER, then=Role.WRITER):
         return archive_batches.locked(connection, batch).digest
-
-
-@contextmanager
-def _as_archiver(connection: psycopg.Connection) -> Iterator[None]:
-    """Take the archiver's role for some statements; one that fails ends the transaction and with it the role."""
-    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(Role.ARCHIVER)))
-    yield
-    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(Role.WRITER)))

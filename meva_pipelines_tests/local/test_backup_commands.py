@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,15 @@ def started(folder: Path, like: Server) -> Iterator[str]:
         account.run([*ctl, "-m", "immediate", "stop"], timeout_s=60)
 
 
+def recovered(copy: psycopg.Connection) -> None:
+    """Wait until a server that lets people in while it recovers has replayed its log."""
+    copy.autocommit = True
+    until = time.monotonic() + 60
+    while copy.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+        assert time.monotonic() < until, "the server recovers for longer than a minute"
+        time.sleep(0.1)
+
+
 def test_a_service_manager_gets_its_backup_before_a_shutdown(home: Path) -> None:
     with psycopg.connect(EmbeddedPostgres(home=home).ensure_running().url("meva")) as connection:
         found = connection.execute(
@@ -113,6 +123,7 @@ def test_a_server_stands_up_from_its_backups_alone(home: Path, place: Path) -> N
     done = command(home, "restore", "--into", str(place))
     assert done.returncode == 0, done.stderr
     with started(place, server) as port, psycopg.connect(server.url("meva").replace(f":{server.port}/", port)) as copy:
+        recovered(copy)
         assert copy.execute("SELECT count(*) FROM public.late").fetchone() == (100,)
         row = copy.execute("SELECT backup_id FROM backup.catalog ORDER BY sequence LIMIT 1").fetchone()
         assert row is not None

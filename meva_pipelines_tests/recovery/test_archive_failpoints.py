@@ -22,7 +22,7 @@ POINTS = points.played_by("test_archive_failpoints")
 SHARED = [Point.PUBLISH_LOCKED, Point.PUBLISH_BEFORE_COMMIT, Point.PUBLISH_AFTER_COMMIT]
 """Points of all publications, which a release and a restore pass too."""
 
-MEASURED = "test_time_series"
+MEASURED, IMAGES = "test_time_series", "aed_history"
 WEEK_AND_DAY_S = 8 * 86_400.0
 
 
@@ -39,14 +39,15 @@ def archived(stage: Theatre) -> Base:
 
 
 def orphaned(stage: Theatre) -> Base:
-    """The file of an attempt that failed lies beside the one that counts, for longer than its grace."""
+    """The file of rows that changed before they left lies beside the one that counts, for longer than its grace."""
     if "orphaned" not in stage.bases:
         with stage.scene(old_rows.base(stage)) as scene:
             failpoints = f"{Point.ARCHIVE_MANIFEST_WRITTEN.value}:kill"
-            assert old_rows.archive(scene, MEASURED, failpoints=failpoints).was_killed
-            assert old_rows.archive(scene, MEASURED).is_success
+            assert old_rows.archive(scene, IMAGES, failpoints=failpoints).was_killed
+            scene.change("UPDATE aed.aed_history SET remarks = 'changed' WHERE source_id = '3'")
+            assert old_rows.archive(scene, IMAGES).is_success
             long_ago = time.time() - WEEK_AND_DAY_S
-            for path in scene.store.joinpath("parquet_archive", MEASURED).iterdir():
+            for path in scene.store.joinpath("parquet_archive", IMAGES).iterdir():
                 os.utime(path, (long_ago, long_ago))
             stage.bases["orphaned"] = stage.keep(scene, old_rows.today())
     return stage.bases["orphaned"]
@@ -63,8 +64,8 @@ def demand_hot(scene: Scene, expected: Content) -> None:
 
 
 def demand_collected(scene: Scene, expected: Content) -> None:
-    old_rows.demand_cold(scene, MEASURED, expected)
-    left = {path.name for path in scene.store.joinpath("parquet_archive", MEASURED).iterdir()}
+    old_rows.demand_cold(scene, IMAGES, expected)
+    left = {path.name for path in scene.store.joinpath("parquet_archive", IMAGES).iterdir()}
     assert left == {"2024-Q1.g2.parquet", "2024-Q1.g2.json"}
 
 

@@ -23,9 +23,13 @@ from meva_pipelines_tests.recovery.test_database_faults import behind_a_proxy
 from meva_pipelines_tests.recovery.theatre import Base, Scene, Theatre
 
 IMAGES, MEASURED, SIMULATED = "aed_history", "test_time_series", "simulation_time_series"
-INSERTED = old_rows.IMAGES.replace("'egen'", "'late'")
-CHANGED = "UPDATE aed.aed_history SET remarks = 'changed' WHERE source_id = '3'"
 DELETED = "DELETE FROM aed.aed_history WHERE source_id = '3'"
+CHANGED = "UPDATE aed.aed_history SET remarks = 'changed' WHERE source_id = '3'"
+CHANGES = {
+    "inserted": old_rows.IMAGES.replace("'egen'", "'late'"),
+    "changed": CHANGED,
+    "deleted": DELETED,
+}
 CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time")}
 HELD = """
 INSERT INTO mgg.archive_holds (table_name, start_date, end_date, reason, held_by, until)
@@ -54,21 +58,21 @@ def folder_of(scene: Scene, table: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("point", "statement"),
+    ("point", "change"),
     [
-        (Point.ARCHIVE_PLANNED, INSERTED),
-        (Point.ARCHIVE_MANIFEST_WRITTEN, CHANGED),
-        (Point.ARCHIVE_REREAD, DELETED),
-        (Point.PUBLISH_LOCKED, INSERTED),
-        (Point.PUBLISH_LOCKED, CHANGED),
-        (Point.PUBLISH_LOCKED, DELETED),
+        (Point.ARCHIVE_PLANNED, "inserted"),
+        (Point.ARCHIVE_MANIFEST_WRITTEN, "changed"),
+        (Point.ARCHIVE_REREAD, "deleted"),
+        (Point.PUBLISH_LOCKED, "inserted"),
+        (Point.PUBLISH_LOCKED, "changed"),
+        (Point.PUBLISH_LOCKED, "deleted"),
     ],
 )
 def test_rows_that_change_on_the_way_stay_and_leave_with_the_next_generation(
-    scene: Scene, point: Point, statement: str
+    scene: Scene, point: Point, change: str
 ) -> None:
     running = held(scene, IMAGES, point)
-    scene.change(statement)
+    scene.change(CHANGES[change])
     changed = old_rows.truth(scene)
     outcome = woken(running)
     assert not outcome.is_success
@@ -121,15 +125,17 @@ def test_late_data_leave_in_a_further_part(scene: Scene) -> None:
 # ---- what is decided between plan and commit
 
 
-@pytest.mark.parametrize(
-    ("statement", "says"),
-    [
-        ("DELETE FROM mgg.retention_policies WHERE table_name = 'aed_history'", "no retention policy"),
-        ("UPDATE mgg.retention_policies SET retention_days = 10000 WHERE table_name = 'aed_history'", "hot until"),
-        (HELD, "held until"),
-    ],
-)
-def test_a_decision_that_comes_in_between_keeps_the_rows(scene: Scene, statement: str, says: str) -> None:
+DECISIONS: dict[str, tuple[str, str]] = {
+    "no policy": ("DELETE FROM mgg.retention_policies WHERE table_name = 'aed_history'", "no retention policy"),
+    "a longer policy": ("UPDATE mgg.retention_policies SET retention_days = 10000", "hot until"),
+    "no deletion": ("UPDATE mgg.retention_policies SET delete_after_archive = false", "keeps rows"),
+    "a hold": (HELD, "held until"),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_a_decision_that_comes_in_between_keeps_the_rows(scene: Scene, name: str) -> None:
+    statement, says = DECISIONS[name]
     truth = old_rows.truth(scene)
     running = held(scene, IMAGES, Point.PUBLISH_LOCKED)
     scene.change(statement)
@@ -430,21 +436,32 @@ def end_holds(scene: Scene) -> None:
 # ---- who looks
 
 
-@pytest.mark.parametrize(
-    ("act", "says"),
-    [
-        ("DELETE FROM aed.aed_history WHERE source_id = '3'", "aed.aed_history: 0 rows too many, 1 missing"),
-        ("UPDATE mgg.test_time_series SET pressure = 0 WHERE sequence_number = 1400", "mgg.test_time_series: "),
-        ("UPDATE mgg.archive_batches SET digest = '1'", "the books say something else"),
-        ("UPDATE ops.deletion_ledger SET executed_rows = 1", "is not what was proved"),
-        ("DELETE FROM ops.audit_verdicts WHERE suite = 'published_numbers_follow_from_the_file'", "was not judged"),
-        ("DELETE FROM ops.deletion_ledger", "nothing says what left"),
-        ("DELETE FROM mgg.archive_holds", "rows of mgg.simulation_time_series are hot and cold, and 0 were restored"),
-        ("UPDATE ops.sync_runs SET status = 'staged' WHERE mode = 'archive'", "deleted and is not published"),
-        ("DELETE FROM mgg.operation_logs WHERE created_at >= '2024-03-01Z'", "the head of the chain"),
-    ],
-)
-def test_the_invariants_notice_what_nobody_may_do(stage: Theatre, act: str, says: str) -> None:
+WRONGS: dict[str, tuple[str, str]] = {
+    "a hot row gone": (DELETED, "aed.aed_history: 0 rows too many, 1 missing"),
+    "a row changed": (
+        "UPDATE mgg.test_time_series SET pressure = 0 WHERE sequence_number = 1400",
+        "mgg.test_time_series: ",
+    ),
+    "another digest": ("UPDATE mgg.archive_batches SET digest = '1'", "the books say something else"),
+    "another number": ("UPDATE ops.deletion_ledger SET executed_rows = 1", "is not what was proved"),
+    "no verdict": ("DELETE FROM ops.audit_verdicts", "was not judged"),
+    "no ledger": ("DELETE FROM ops.deletion_ledger", "nothing says what left"),
+    "no hold": ("DELETE FROM mgg.archive_holds", "are hot and cold, and 0 were restored"),
+    "a zombie": ("UPDATE ops.sync_runs SET status = 'staged' WHERE mode = 'archive'", "deleted and is not published"),
+    "a log gone": (
+        "DELETE FROM mgg.operation_logs WHERE chain_position = 2",
+        "place 2 of the chain of logs is missing",
+    ),
+    "the last log gone": (
+        "DELETE FROM mgg.operation_logs WHERE chain_position = (SELECT position FROM mgg.operation_log_head)",
+        "the head of the chain",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONGS)
+def test_the_invariants_notice_what_nobody_may_do(stage: Theatre, name: str) -> None:
+    act, says = WRONGS[name]
     with stage.scene(came_back(stage)) as scene:
         truth = old_rows.truth(scene)
         demand_sound(scene, truth)
