@@ -36,13 +36,16 @@ class Demo:
     ) -> bool:
         """Run a job of the location in a process of its own, for each partition; True when it succeeded.
 
-        `failpoints` names where the process is to die.
+        `failpoints` names where the process is to die; a run whose process died is ended, as the daemon would.
         """
         command = ["-m", "meva_pipelines.local.run", name]
         for partition in (*partitions, *([day.isoformat()] if day else [])):
             command += ["--partition", partition]
         command += ["--config", run_config] if run_config else []
-        return self._quietly(command, {"MEVA_FAILPOINTS": failpoints} if failpoints else {}) == 0
+        code = self._quietly(command, {"MEVA_FAILPOINTS": failpoints} if failpoints else {})
+        if code < 0:
+            self._quietly(["-m", "meva_pipelines.local.burying", name], {})
+        return code == 0
 
     def _quietly(self, command: list[str], settings: Mapping[str, str]) -> int:
         with (self.prepared.home / "demo.log").open("ab") as log:

@@ -19,7 +19,7 @@ from meva_pipelines_tests.recovery.old_rows import PERIODS
 from meva_pipelines_tests.recovery.theatre import Base, Outcome, Scene, Theatre
 
 POINTS = points.played_by("test_archive_failpoints")
-SHARED = [Point.PUBLISH_LOCKED, Point.PUBLISH_BEFORE_COMMIT, Point.PUBLISH_AFTER_COMMIT]
+SHARED = [Point.PUBLISH_BEFORE_COMMIT, Point.PUBLISH_AFTER_COMMIT]
 """Points of all publications, which a release and a restore pass too."""
 
 MEASURED, IMAGES = "test_time_series", "aed_history"

@@ -296,7 +296,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a bit of the first page": lambda path: flip(path, 0.01),
     "a bit of the footer": lambda path: flip(path, 0.98),
     "the last bytes": truncate,
-    "every byte": lambda path: path.write_bytes(b""),
     "the file": Path.unlink,
     "a bit of the manifest": lambda path: flip(path.with_suffix(".json"), 0.5),
     "the manifest": lambda path: path.with_suffix(".json").unlink(),
