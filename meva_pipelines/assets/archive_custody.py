@@ -13,7 +13,14 @@ from meva_pipelines.assets.archive_pictures import Standing
 from meva_pipelines.domain.alarms import Alarm
 from meva_pipelines.domain.archive import verifying
 from meva_pipelines.domain.archive.declared import TABLES
-from meva_pipelines.resources import alarms, archive_batches, archive_custody, archive_planning, ledger
+from meva_pipelines.resources import (
+    alarms,
+    archive_batches,
+    archive_custody,
+    archive_planning,
+    ledger,
+    staging,
+)
 from meva_pipelines.resources.archive_batches import Batch, State
 from meva_pipelines.resources.archive_planning import Planned
 from meva_pipelines.resources.cold_files import ColdFiles
@@ -57,6 +64,8 @@ def orphans(config: OrphansConfig, postgres: Postgres, store: ObjectStore) -> dg
         if config.dry_run
         else archive_custody.collect(postgres, files, ceiling=config.ceiling, approved_by=config.approved_by)
     )
+    with postgres.connect(Role.WRITER, work="clear staging") as connection:
+        staging.drop_abandoned(connection)
     return dg.MaterializeResult(
         metadata={
             "dry_run": config.dry_run,

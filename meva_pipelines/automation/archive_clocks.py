@@ -1,11 +1,14 @@
 """When rows age: a look every night, and a run for each period that became old enough."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import dagster as dg
 
 from meva_pipelines.assets import archive
 from meva_pipelines.automation import archive_jobs
+from meva_pipelines.domain.archive.declared import Archived
+from meva_pipelines.domain.archive.periods import Period
 from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.resources import archive_planning, ledger
 from meva_pipelines.resources.postgres import Postgres
@@ -37,14 +40,22 @@ def archive_periods_due(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Look for periods that are due by the clock of the database; counting is left to the run."""
     with postgres.connect(Role.ARCHIVER, work="look for periods") as connection:
-        local = ledger.now(connection).astimezone(SEOUL)
-        due = archive_planning.due(connection) if local.hour >= _OPENS_AT else ()
+        now = ledger.now(connection)
+        due = archive_planning.due(connection)
+    yield from asked(context.instance, due, now=now)
+
+
+def asked(
+    instance: dg.DagsterInstance, due: Sequence[tuple[Archived, Period]], *, now: datetime
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Ask for the due periods, each once on the Korean day of `now`, or say why for none."""
+    local = now.astimezone(SEOUL)
     if local.hour < _OPENS_AT:
-        yield dg.SkipReason(f"periods are asked for from {_OPENS_AT:02}:00 KST on")
+        yield dg.SkipReason(f"{len(due)} periods are due; they are asked for from {_OPENS_AT:02}:00 KST on")
         return
     if not due:
         yield dg.SkipReason("no hot rows are older than their policy allows")
-    archive.add_periods(context.instance, iter(due))
+    archive.add_periods(instance, iter(due))
     for table, period in due:
         yield dg.RunRequest(
             run_key=f"{table.name}/{period.name}/{local:%Y-%m-%d}",

@@ -125,7 +125,7 @@ def demand_in_place(files: ColdFiles, batch: Batch) -> None:
         StoreUnavailable: the store does not answer.
     """
     part = part_of(batch)
-    there = {one.key for one in files.listed()}
+    there = {one.key for one in files.listed(batch.table)}
     for key in (part.key, part.manifest_key):
         if key not in there:
             raise Unusable(f"{key} is not there", rule="archive_file")

@@ -110,9 +110,9 @@ class ColdFiles:
             raise Unusable(f"{part.manifest_key} is the manifest of another part", rule="archive_manifest")
         return found
 
-    def listed(self) -> list[Listed]:
-        """Return all parts and manifests, ordered by key."""
-        return self.store.listed(FOLDER)
+    def listed(self, table: Archived | None = None) -> list[Listed]:
+        """Return the parts and manifests of a table, or of all, ordered by key."""
+        return self.store.listed(FOLDER if table is None else f"{FOLDER}/{table.name}")
 
     def orphans(
         self, referenced: Collection[str], *, now: datetime, older_than: timedelta = GRACE
