@@ -52,7 +52,7 @@ class RestoreConfig(dg.Config):
 
     table: str = Field(description=f"One of {', '.join(TABLES)}")
     period: str = Field(default="", description="2024-Q1, or 2024-01 for a table in months")
-    where: str = Field(default="", description='Instead of a period a filter, {"field": …, "operator": "eq", "value": …}')
+    where: str = Field(default="", description='Instead of a period: {"field": …, "operator": "eq", "value": …}')
     hold_days: int = Field(default=30, ge=1, le=3650, description="How long the archive leaves the periods alone")
     held_by: str = Field(description="Who wants the rows", min_length=1)
     reason: str = Field(default="restored", description="What they are for", min_length=1)
