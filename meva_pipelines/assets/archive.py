@@ -4,7 +4,7 @@ Every table of `domain/archive/declared` has two assets, partitioned by the peri
 verbs of `resources/archive_*`; what becomes of the parts afterwards is in `archive_custody`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 import psycopg
@@ -79,7 +79,7 @@ def declared(table: Archived) -> Table:
     return METADATA.tables[f"{table.schema}.{table.name}"]
 
 
-def add_periods(instance: dg.DagsterInstance, found: Iterator[tuple[Archived, Period]]) -> None:
+def add_periods(instance: dg.DagsterInstance, found: Iterable[tuple[Archived, Period]]) -> None:
     """Let the periods of tables be chosen in the UI."""
     names: dict[Span, set[str]] = {span: set() for span in Span}
     for table, period in found:
@@ -155,7 +155,7 @@ def _cold_asset(table: Archived) -> dg.AssetsDefinition:
         with ledger.watch(postgres, attempt):
             batch = archive_planning.begin(postgres, attempt, table=table, period=period)
             if batch is None:
-                yield from derived.nothing_to_judge(postgres, archive_proving.nothing(attempt), PART_SUITES, key)
+                yield from derived.nothing_to_judge(postgres, archive_proving.staging_of(attempt), PART_SUITES, key)
                 yield dg.MaterializeResult(asset_key=key, metadata={"attempt": attempt.token, "rows": 0})
                 return
             found = archive_proving.bring_down(postgres, ColdFiles(store), batch)

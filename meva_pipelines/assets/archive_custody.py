@@ -90,7 +90,7 @@ def verification(config: VerificationConfig, postgres: Postgres, store: ObjectSt
     files = ColdFiles(store)
     with postgres.connect(Role.ARCHIVER, work="plan verification") as connection:
         now = ledger.now(connection)
-        parts = _committed(archive_batches.known(connection))
+        parts = archive_batches.all_parts(connection)
     due = verifying.due({batch.id: batch.read_at for batch in parts}, now=now)
     found = archive_custody.verify(postgres, files, [one for one in parts if config.everything or one.id in due])
     chain = archive_custody.chain(postgres, files)
@@ -122,10 +122,9 @@ def report(postgres: Postgres) -> dg.MaterializeResult[None]:
     with postgres.connect(Role.ARCHIVER, work="report archive") as connection:
         now = ledger.now(connection)
         planned = archive_planning.plan(connection)
-        batches = archive_batches.known(connection)
+        parts, batches = archive_batches.all_parts(connection), archive_batches.known(connection)
         overdue = archive_planning.due(connection, since=verifying.OVERDUE)
         freed = dict(connection.execute(_FREED).fetchall())
-    parts = _committed(batches)
     named = ", ".join(f"{table.name} {period.name}" for table, period in overdue[:5])
     alarms.set_alarm(postgres, Alarm.ARCHIVE_OVERDUE, SUBJECT, f"{len(overdue)} periods: {named}." if overdue else "")
     standings = [_standing(name, planned, parts, freed_bytes=int(freed.get(name, 0))) for name in TABLES]
@@ -155,10 +154,6 @@ _FREED = (
     " WHERE kind = 'archive' GROUP BY 1"
 )
 """What the rows that left weighed in the database with their indexes."""
-
-
-def _committed(batches: Sequence[Batch]) -> list[Batch]:
-    return [batch for batch in batches if batch.state is State.COMMITTED]
 
 
 def _standing(name: str, planned: Sequence[Planned], parts: Sequence[Batch], *, freed_bytes: int) -> Standing:

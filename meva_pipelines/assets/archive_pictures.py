@@ -42,7 +42,7 @@ def ages(standings: Sequence[Standing], *, now: datetime) -> dg.MarkdownMetadata
 
 
 def _draw_lanes(axes: "Axes", standings: Sequence[Standing], *, now: datetime) -> None:
-    """Bars grow with the rows of a period, each lane to its own scale: cold upwards, hot below them."""
+    """Bars grow with the rows of a period, each lane to its own scale; hot rows hide cold ones, as for readers."""
     for lane, standing in enumerate(standings):
         most = max([*standing.hot.values(), *standing.cold.values()], default=1) or 1
         for rows, colour in ((standing.cold, _COLD), (standing.hot, _HOT)):

@@ -55,7 +55,7 @@ def asked(
         return
     if not due:
         yield dg.SkipReason("no hot rows are older than their policy allows")
-    archive.add_periods(instance, iter(due))
+    archive.add_periods(instance, due)
     for table, period in due:
         yield dg.RunRequest(
             run_key=f"{table.name}/{period.name}/{local:%Y-%m-%d}",

@@ -5,8 +5,7 @@ import dagster as dg
 from meva_pipelines.assets import archive_custody
 from meva_pipelines.domain.archive.declared import TABLES
 from meva_pipelines.domain.archive.verifying import EVERY
-from meva_pipelines.resources import archive_batches, archive_hot_rows, archive_planning, archive_proving, ledger
-from meva_pipelines.resources.archive_batches import State
+from meva_pipelines.resources import archive_batches, archive_hot_rows, archive_planning, ledger
 from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
@@ -17,12 +16,12 @@ from meva_pipelines.schema.roles import Role
 def every_part_has_its_file_and_its_manifest(postgres: Postgres, store: ObjectStore) -> dg.AssetCheckResult:
     """Every committed part lies in its place with its manifest, as large as it was written."""
     with postgres.connect(Role.ARCHIVER, work="list parts") as connection:
-        parts = [one for one in archive_batches.known(connection) if one.state is State.COMMITTED]
+        parts = archive_batches.all_parts(connection)
     there = {listed.key: listed.size for listed in ColdFiles(store).listed()}
     wrong = [
         batch.name
         for batch in parts
-        if there.get(batch.file_key) != batch.file_size or archive_proving.part_of(batch).manifest_key not in there
+        if there.get(batch.file_key) != batch.file_size or batch.part.manifest_key not in there
     ]
     return dg.AssetCheckResult(
         passed=not wrong,
@@ -35,7 +34,7 @@ def every_part_was_read_within_a_month(postgres: Postgres) -> dg.AssetCheckResul
     """No committed part is older proof than a month, and none was found damaged."""
     with postgres.connect(Role.ARCHIVER, work="look at proofs") as connection:
         now = ledger.now(connection)
-        parts = [one for one in archive_batches.known(connection) if one.state is State.COMMITTED]
+        parts = archive_batches.all_parts(connection)
     stale = [batch.name for batch in parts if batch.read_at is None or now - batch.read_at > EVERY * 1.1]
     return dg.AssetCheckResult(
         passed=not stale,

@@ -19,6 +19,7 @@ from meva_pipelines.domain.archive.declared import TABLES, Archived
 from meva_pipelines.domain.archive.periods import Period
 from meva_pipelines.domain.failures import Superseded
 from meva_pipelines.resources.archive_digests import Extent
+from meva_pipelines.resources.cold_files import Part
 from meva_pipelines.resources.ledger import Attempt
 
 
@@ -63,6 +64,11 @@ class Batch:
     failure: str | None
 
     @property
+    def part(self) -> Part:
+        """Its cold file."""
+        return Part(self.table, self.period, self.generation)
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing is left to be done with it."""
         return self.state in {State.COMMITTED, State.FAILED}
@@ -86,7 +92,7 @@ def enter(
         [table.name, period.start],
     ).fetchone()
     generation = 1 if row is None else int(row[0])
-    file_key = table.file_key(period, generation)
+    part = Part(table, period, generation)
     try:
         found = _select(
             connection,
@@ -94,7 +100,7 @@ def enter(
             " row_count, digest, min_key, max_key, parquet_file_path, status)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'planned') RETURNING *",
             [
-                f"{table.name}/{period.name}/g{generation}",
+                part.name,
                 table.name,
                 period.name,
                 period.start,
@@ -105,7 +111,7 @@ def enter(
                 extent.digest,
                 Jsonb(extent.min_key),
                 Jsonb(extent.max_key),
-                file_key,
+                part.key,
             ],
         )
     except psycopg.errors.UniqueViolation:
@@ -247,6 +253,11 @@ def parts(connection: psycopg.Connection, table: Archived) -> tuple[Batch, ...]:
         " ORDER BY start_date, generation",
         [table.name],
     )
+
+
+def all_parts(connection: psycopg.Connection) -> tuple[Batch, ...]:
+    """Return the committed parts of every declared table in the order of planning."""
+    return tuple(batch for batch in known(connection) if batch.state is State.COMMITTED)
 
 
 def known(connection: psycopg.Connection) -> tuple[Batch, ...]:

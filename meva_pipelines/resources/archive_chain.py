@@ -6,14 +6,13 @@ or put in unseen, whether it is still hot or in a cold file. The last link stand
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Final
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
 
 from meva_pipelines.domain.failures import Refused, Unavailable
@@ -32,7 +31,6 @@ GENESIS: Final = Link(0, bytes(32))
 
 _NULL: Final = b"\xff\xff\xff\xff"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BATCH: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +119,6 @@ def head(connection: psycopg.Connection) -> Link:
     if found is None:
         raise Unavailable("the head of the chain of operation logs is lost: restore mgg.operation_log_head")
     return found
-
-
-def hot(connection: psycopg.Connection) -> Iterator[Log]:
-    """Yield the hot logs in order of position, streamed within the transaction of the connection."""
-    query = sql.SQL("SELECT {} FROM mgg.operation_logs ORDER BY chain_position").format(
-        sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    )
-    with connection.cursor("logs_of_the_chain", row_factory=class_row(Log)) as cursor:
-        cursor.itersize = _BATCH
-        cursor.execute(query)
-        yield from cursor
 
 
 def _address(address: str | IPv4Address | IPv4Interface | IPv6Address | IPv6Interface) -> bytes:

@@ -1,13 +1,8 @@
 """What becomes of cold parts: read again night by night, and what no batch refers to collected after its grace."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import orjson
-import psycopg
-from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.archive.declared import TABLES
 from meva_pipelines.domain.archive.queries import Query, Sort
@@ -17,6 +12,7 @@ from meva_pipelines.resources import (
     archive_chain,
     archive_proving,
     archive_reading,
+    deletions,
     failpoints,
     hot_and_cold,
     ledger,
@@ -24,6 +20,7 @@ from meva_pipelines.resources import (
 from meva_pipelines.resources.archive_batches import Batch
 from meva_pipelines.resources.archive_chain import Chain, Log
 from meva_pipelines.resources.cold_files import ColdFiles
+from meva_pipelines.resources.deletions import Deletion
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.object_store import Listed
 from meva_pipelines.resources.postgres import Postgres
@@ -63,7 +60,7 @@ def verify(postgres: Postgres, files: ColdFiles, parts: Sequence[Batch]) -> Veri
 def _sound(files: ColdFiles, batch: Batch) -> int:
     """Return the size of a part that is what its batch says."""
     archive_proving.demand_in_place(files, batch)
-    found = archive_reading.read(files, archive_proving.part_of(batch), sha256=batch.sha256 or "")
+    found = archive_reading.read(files, batch.part, sha256=batch.sha256 or "")
     if (found.extent.rows, found.extent.digest) != (batch.rows, batch.digest):
         raise Unusable(f"{batch.file_key} holds other rows than its batch", rule="archive_digest")
     return found.size
@@ -119,30 +116,24 @@ def collect(postgres: Postgres, files: ColdFiles, *, ceiling: int, approved_by: 
         )
     if found:
         with postgres.connect(Role.ARCHIVER, work="plan collection") as connection:
-            plan_id = _plan(connection, found, ceiling=ceiling, approved_by=approved_by)
+            plan_id = deletions.enter(
+                connection,
+                Deletion(
+                    subject=_SUBJECT,
+                    kind="purge",
+                    plan={"objects": [_told(one) for one in found]},
+                    rows=len(found),
+                    proof={"no_batch_refers_to_them": True},
+                    ceiling=ceiling,
+                    approved_by=approved_by,
+                ),
+            )
         failpoints.reach(Point.ARCHIVE_COLLECTION_PLANNED)
         with postgres.connect(Role.ARCHIVER, work="collect orphans") as connection:
             files.remove(found, archive_batches.file_keys(connection))
-            connection.execute(
-                "UPDATE ops.deletion_ledger SET executed_at = clock_timestamp(), executed_rows = %s WHERE id = %s",
-                [len(found), plan_id],
-            )
+            deletions.executed(connection, plan_id, rows=len(found))
     return Collected(found, files.discard_partials())
 
 
-def _plan(connection: psycopg.Connection, found: Sequence[Listed], *, ceiling: int, approved_by: str) -> int:
-    plan = {"objects": [{"key": one.key, "bytes": one.size, "written": one.modified_at.isoformat()} for one in found]}
-    row = connection.execute(
-        "INSERT INTO ops.deletion_ledger (subject, kind, plan, plan_hash, rows, proof, ceiling, approved_by)"
-        " VALUES (%s, 'purge', %s, %s, %s, %s, %s, %s) RETURNING id",
-        [
-            _SUBJECT,
-            Jsonb(plan),
-            hashlib.sha256(orjson.dumps(plan, option=orjson.OPT_SORT_KEYS)).hexdigest(),
-            len(found),
-            Jsonb({"no_batch_refers_to_them": True}),
-            ceiling,
-            approved_by,
-        ],
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+def _told(one: Listed) -> dict[str, object]:
+    return {"key": one.key, "bytes": one.size, "written": one.modified_at.isoformat()}

@@ -17,7 +17,7 @@ from meva_pipelines.resources.archive_batches import Batch, State
 from meva_pipelines.resources.archive_digests import Extent
 from meva_pipelines.resources.archive_invariance import Checker, Invariance
 from meva_pipelines.resources.archive_reading import Reread
-from meva_pipelines.resources.cold_files import ColdFiles, Manifest, Part
+from meva_pipelines.resources.cold_files import ColdFiles, Manifest
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.staged_rows import StagedRows
@@ -76,7 +76,7 @@ class StagedFindings:
     @property
     def rows(self) -> StagedRows:
         """The staging table."""
-        return nothing(self.attempt)
+        return staging_of(self.attempt)
 
     @property
     def name(self) -> str:
@@ -99,8 +99,8 @@ class StagedFindings:
         self.rows.drop(connection)
 
 
-def nothing(attempt: Attempt) -> StagedRows:
-    """Return the empty staging of an attempt for which no row is hot."""
+def staging_of(attempt: Attempt) -> StagedRows:
+    """Return where the findings of an attempt are staged."""
     return StagedRows(attempt, WORD, _COLUMNS)
 
 
@@ -112,11 +112,6 @@ def stage(postgres: Postgres, attempt: Attempt, found: Findings) -> StagedFindin
     return staged
 
 
-def part_of(batch: Batch) -> Part:
-    """Return the cold file of a batch."""
-    return Part(batch.table, batch.period, batch.generation)
-
-
 def demand_in_place(files: ColdFiles, batch: Batch) -> None:
     """Refuse a batch whose file or manifest is not in its place, or whose manifest says something else than the books.
 
@@ -124,7 +119,7 @@ def demand_in_place(files: ColdFiles, batch: Batch) -> None:
         Unusable: `archive_file`: one of both is not there; `archive_manifest`: it is another one, or none.
         StoreUnavailable: the store does not answer.
     """
-    part = part_of(batch)
+    part = batch.part
     there = {one.key for one in files.listed(batch.table)}
     for key in (part.key, part.manifest_key):
         if key not in there:
@@ -168,7 +163,7 @@ def bring_down(postgres: Postgres, files: ColdFiles, batch: Batch) -> Findings:
 def _written(postgres: Postgres, files: ColdFiles, batch: Batch) -> Batch:
     planned = Extent(batch.rows, batch.digest, batch.min_key, batch.max_key)
     try:
-        written = archive_export.write(postgres, files, part_of(batch), planned)
+        written = archive_export.write(postgres, files, batch.part, planned)
     except (Rejected, Refused) as error:
         _fail(postgres, batch, f"the file could not be written: {type(error).__name__}")
         raise
@@ -187,7 +182,7 @@ def _reread(postgres: Postgres, files: ColdFiles, batch: Batch) -> Findings:
     with postgres.connect(Role.ARCHIVER, work=f"prove {batch.name}") as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         checker = Checker(connection, files, batch.table)
-        reread = archive_reading.read(files, part_of(batch), sha256=batch.sha256 or "", each=checker.add)
+        reread = archive_reading.read(files, batch.part, sha256=batch.sha256 or "", each=checker.add)
         numbers = checker.finish()
         hot = archive_digests.hot(connection, batch.table, batch.period)
     with postgres.connect(Role.ARCHIVER, work=f"note {batch.name}") as connection:

@@ -72,7 +72,7 @@ def read(files: ColdFiles, part: Part, *, sha256: str, each: Each | None = None)
         size = _demand_bytes(file, part, sha256)
         file.seek(0)
         with _proved(part), parquet.ParquetFile(file, page_checksum_verification=True) as content:
-            version = _demand_schema(content, part)
+            version = demand_schema(content, part)
             seen = _Seen(part, content.schema_arrow)
             for batch in content.iter_batches(archive_export.ROW_GROUP_ROWS):
                 seen.add(batch)
@@ -111,13 +111,19 @@ def _proved(part: Part) -> Iterator[None]:
         raise Unusable(f"{part.key} is damaged: {type(error).__name__}", rule="archive_pages") from error
 
 
-def _demand_schema(content: parquet.ParquetFile, part: Part) -> int:
+def demand_schema(content: parquet.ParquetFile, part: Part) -> int:
+    """Return the version of a file's schema when its labels say that it is the file of a part.
+
+    Raises:
+        Unusable: `archive_schema`: columns of no registered version; `archive_labels`: the file of another part.
+    """
     schema = content.schema_arrow
     version = archive_schemas.registered_version(schema, part.table)
     found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
     if found != archive_export.labels(part, version):
         raise Unusable(
-            f"{part.key} calls itself {found.get('meva.part', 'nothing')}, not {part.name}", rule="archive_labels"
+            f"{part.key} is not that of {part.name}: it calls itself {found.get('meva.part', 'nothing')}",
+            rule="archive_labels",
         )
     return version
 

@@ -4,13 +4,10 @@ Under a lock against writers the rows are digested once more. Readers of hot and
 so that no row is seen in neither place.
 """
 
-import hashlib
 from dataclasses import dataclass
 
-import orjson
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.archive.declared import Archived, Release
 from meva_pipelines.domain.archive.periods import Period
@@ -20,11 +17,13 @@ from meva_pipelines.resources import (
     archive_digests,
     archive_hot_rows,
     archive_planning,
+    deletions,
     failpoints,
     ledger,
     publishing,
 )
 from meva_pipelines.resources.archive_batches import Batch, State
+from meva_pipelines.resources.deletions import Deletion
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.postgres import Postgres, acting_as
@@ -185,23 +184,21 @@ def _enter(
         "verdict_token": batch.token,
         "suites": list(suites),
     }
-    row = connection.execute(
-        "INSERT INTO ops.deletion_ledger (subject, kind, plan, plan_hash, rows, proof, ceiling, approved_by, token,"
-        " executed_at, executed_rows) VALUES (%s, 'archive', %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s)"
-        " RETURNING id",
-        [
-            f"{batch.table.schema}.{batch.table.name}",
-            Jsonb(plan),
-            hashlib.sha256(orjson.dumps(plan, option=orjson.OPT_SORT_KEYS)).hexdigest(),
-            batch.rows,
-            Jsonb(proof),
-            ceiling,
-            approved_by,
-            batch.token,
-            batch.rows,
-        ],
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+    plan_id = deletions.enter(
+        connection,
+        Deletion(
+            subject=f"{batch.table.schema}.{batch.table.name}",
+            kind="archive",
+            plan=plan,
+            rows=batch.rows,
+            proof=proof,
+            ceiling=ceiling,
+            approved_by=approved_by,
+            token=batch.token,
+        ),
+    )
+    deletions.executed(connection, plan_id, rows=batch.rows)
+    return plan_id
 
 
 def _digest(connection: psycopg.Connection, batch: Batch) -> str:

@@ -3,14 +3,11 @@
 The judgement which may go is `domain/backup/retention`; the way back is `backup_restoring`.
 """
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.backup import retention
 from meva_pipelines.domain.backup.chains import Standing
@@ -18,10 +15,11 @@ from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.retention import Decision, Policy, Verdict
 from meva_pipelines.domain.backup.vocabulary import Method
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
-from meva_pipelines.resources import backup_catalog, backup_server, failpoints
+from meva_pipelines.resources import backup_catalog, backup_server, deletions, failpoints
 from meva_pipelines.resources.backup_catalog import Proof
 from meva_pipelines.resources.backup_shelves import Inventory, Shelf
 from meva_pipelines.resources.backup_taking import Vault
+from meva_pipelines.resources.deletions import Deletion
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
@@ -256,10 +254,7 @@ def expire(postgres: Postgres, vault: Vault, shelf: Shelf, *, policy: Policy, ce
         for backup in expiry.expired:
             shelf.remove(backup.id)
         with postgres.connect(Role.WRITER, work="close expiry") as connection:
-            connection.execute(
-                "UPDATE ops.deletion_ledger SET executed_at = clock_timestamp(), executed_rows = %s WHERE id = %s",
-                [len(expiry.expired), plan_id],
-            )
+            deletions.executed(connection, plan_id, rows=len(expiry.expired))
             looked_at = backup_server.clock(connection)
             left = shelf.inventory()
             backup_catalog.mirror(connection, shelf.target.name, shelf.target.place, left, looked_at=looked_at)
@@ -280,19 +275,15 @@ def _plan(connection: psycopg.Connection, expiry: Expiry, *, ceiling: int, appro
         ],
     }
     kept = [decision.backup.id for decision in expiry.decisions if decision.is_kept]
-    body = json.dumps(plan, sort_keys=True)
-    row = connection.execute(
-        "INSERT INTO ops.deletion_ledger (subject, kind, plan, plan_hash, rows, proof, ceiling, approved_by)"
-        " VALUES ('backup.catalog', 'expiry', %s, %s, %s, %s, %s, %s) RETURNING id",
-        [
-            Jsonb(plan),
-            hashlib.sha256(body.encode()).hexdigest(),
-            len(expiry.expired),
-            Jsonb({"kept": kept}),
-            ceiling,
-            approved_by,
-        ],
-    ).fetchone()
-    if row is None:
-        raise Unavailable("the deletion ledger took no plan")
-    return int(row[0])
+    return deletions.enter(
+        connection,
+        Deletion(
+            subject="backup.catalog",
+            kind="expiry",
+            plan=plan,
+            rows=len(expiry.expired),
+            proof={"kept": kept},
+            ceiling=ceiling,
+            approved_by=approved_by,
+        ),
+    )

@@ -20,9 +20,9 @@ from meva_pipelines.domain.archive.filters import EVERYTHING, Filter, fields
 from meva_pipelines.domain.archive.periods import Period
 from meva_pipelines.domain.archive.ranges import Ranges, may_lie_between, ranges
 from meva_pipelines.domain.failures import Rejected
-from meva_pipelines.resources import archive_export, archive_predicates, archive_schemas
+from meva_pipelines.resources import archive_predicates, archive_reading, archive_schemas
 from meva_pipelines.resources.archive_batches import Batch
-from meva_pipelines.resources.cold_files import ColdFiles, Part
+from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.schema.roles import Role
 
 _BATCH_ROWS = 65_536
@@ -132,12 +132,9 @@ def _opened(files: ColdFiles, batch: Batch, effort: PartEffort) -> Iterator[parq
 
 def _version(batch: Batch, file: parquet.ParquetFile) -> int:
     """Return the version of a file's schema when its labels say that it is the file of a batch."""
-    schema = file.schema_arrow
-    version = archive_schemas.registered_version(schema, batch.table)
-    found = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
-    expected = archive_export.labels(Part(batch.table, batch.period, batch.generation), version)
-    if found != expected or file.metadata.num_rows != batch.rows:
-        raise Rejected(f"cold file {batch.file_key} is not that of {batch.name}: its labels or its rows are others")
+    version = archive_reading.demand_schema(file, batch.part)
+    if file.metadata.num_rows != batch.rows:
+        raise Rejected(f"cold file {batch.file_key} is not that of {batch.name}: it has other rows")
     return version
 
 

@@ -3,18 +3,16 @@
 A plan counts and names what would go and why; approval is a ceiling; execution plans again and stops above it.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import orjson
 import psycopg
-from psycopg.types.json import Jsonb
 
 from meva_pipelines.domain.failures import Rejected
-from meva_pipelines.resources import failpoints, ledger, reference, registry_absences, registry_publishing
+from meva_pipelines.resources import deletions, failpoints, ledger, reference, registry_absences, registry_publishing
+from meva_pipelines.resources.deletions import Deletion
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt
 from meva_pipelines.resources.registry_staging import Batch
@@ -44,11 +42,6 @@ class Plan:
             "per_sido": dict(self.per_sido),
             "sample_keys": list(self.sample_keys),
         }
-
-    @property
-    def hash(self) -> str:
-        """Return the SHA-256 of the plan."""
-        return hashlib.sha256(orjson.dumps(self.as_json(), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def plan(connection: psycopg.Connection, *, subject: str, source: str) -> Plan:
@@ -106,21 +99,19 @@ def execute(connection: psycopg.Connection, attempt: Attempt, *, ceiling: int, a
             " nothing was changed"
         )
     changed = registry_publishing.tombstone(connection, Batch(attempt), now)
-    connection.execute(
-        "INSERT INTO ops.deletion_ledger (subject, kind, plan, plan_hash, rows, proof, ceiling, approved_by, token,"
-        " executed_at, executed_rows) VALUES (%s, 'tombstone', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            attempt.subject,
-            Jsonb(found.as_json()),
-            found.hash,
-            found.rows,
-            Jsonb({"complete_full_syncs": dict(found.proofs)}),
-            ceiling,
-            approved_by,
-            attempt.token,
-            now,
-            changed,
-        ],
+    plan_id = deletions.enter(
+        connection,
+        Deletion(
+            subject=attempt.subject,
+            kind="tombstone",
+            plan=found.as_json(),
+            rows=found.rows,
+            proof={"complete_full_syncs": dict(found.proofs)},
+            ceiling=ceiling,
+            approved_by=approved_by,
+            token=attempt.token,
+        ),
     )
+    deletions.executed(connection, plan_id, rows=changed)
     failpoints.reach(Point.DELETION_AFTER_TOMBSTONE)
     return found

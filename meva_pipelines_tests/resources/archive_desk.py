@@ -4,10 +4,22 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, LiteralString
 
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
 from meva_pipelines.domain.archive.declared import TABLES, Archived
 from meva_pipelines.domain.archive.periods import Period
-from meva_pipelines.resources import archive_batches, archive_planning, archive_release, ledger, simulation_totals
+from meva_pipelines.resources import (
+    archive_batches,
+    archive_chain,
+    archive_planning,
+    archive_release,
+    ledger,
+    simulation_totals,
+)
 from meva_pipelines.resources.archive_batches import Batch
+from meva_pipelines.resources.archive_chain import Log
 from meva_pipelines.resources.archive_release import Released
 from meva_pipelines.resources.ledger import Attempt, Mode
 from meva_pipelines.resources.postgres import Postgres
@@ -191,3 +203,12 @@ class Desk:
         """A moment so many days ago by the clock of the database."""
         with self.postgres.connect(Role.READER, work="test") as connection:
             return ledger.now(connection).astimezone(UTC) - timedelta(days=days)
+
+
+def chained_logs(connection: psycopg.Connection) -> list[Log]:
+    """Every hot log in order of position."""
+    with connection.cursor(row_factory=class_row(Log)) as cursor:
+        columns = sql.SQL(", ").join(map(sql.Identifier, archive_chain.COLUMNS))
+        return cursor.execute(
+            sql.SQL("SELECT {} FROM mgg.operation_logs ORDER BY chain_position").format(columns)
+        ).fetchall()

@@ -16,7 +16,7 @@ from meva_pipelines.resources import archive_chain
 from meva_pipelines.resources.archive_chain import GENESIS, Chain, Link, Log
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
-from meva_pipelines_tests.resources.archive_desk import LOGS, MONTH, Desk
+from meva_pipelines_tests.resources.archive_desk import LOGS, MONTH, Desk, chained_logs
 
 MOMENT = datetime(2024, 2, 1, 12, 30, 15, 123_456, tzinfo=UTC)
 WHOLE = Chain(logs=0, first_break=None, breaks=0, missing=0, doubles=0)
@@ -29,7 +29,7 @@ def desk(postgres: Postgres) -> Desk:
 
 def read(desk: Desk) -> tuple[list[Log], Link]:
     with desk.postgres.connect(Role.ARCHIVER, work="test") as connection:
-        return list(archive_chain.hot(connection)), archive_chain.head(connection)
+        return chained_logs(connection), archive_chain.head(connection)
 
 
 def made(count: int) -> list[Log]:

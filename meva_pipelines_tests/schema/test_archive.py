@@ -11,6 +11,7 @@ from meva_pipelines.resources import archive_chain
 from meva_pipelines.schema import migrate
 from meva_pipelines.schema.base import METADATA
 from meva_pipelines.schema.roles import GRANTS
+from meva_pipelines_tests.resources import archive_desk
 
 PARENT = "simulation_time_series"
 IS_THERE = "SELECT to_regclass('mgg.simulation_time_series_2024_q1') IS NOT NULL"
@@ -169,7 +170,7 @@ def test_logs_that_were_there_before_are_chained_and_the_chain_goes_on(empty_dat
         connection.execute(
             "INSERT INTO mgg.operation_logs (log_type, action, created_at) VALUES ('admin', 'b', '2024-03-02Z')"
         )
-        chain = archive_chain.verify(archive_chain.hot(connection), head=archive_chain.head(connection))
+        chain = archive_chain.verify(archive_desk.chained_logs(connection), head=archive_chain.head(connection))
         assert (chain.logs, chain.is_whole) == (11, True)
         with pytest.raises(errors.RestrictViolation):
             connection.execute("UPDATE mgg.operation_logs SET action = 'c'")
