@@ -22,17 +22,20 @@ PROJECT = Path(__file__).parent.parent
 
 PROBE = """
 import json, sys, time
+began_s = time.process_time()
 import dagster
 connections = []
 sys.addaudithook(lambda event, args: connections.append(str(args[1])) if event == "socket.connect" else None)
-before_s = time.process_time()
+dagster_s = time.process_time()
 from meva_pipelines.definitions import defs
 dagster.Definitions.validate_loadable(defs())
-spent_s = time.process_time() - before_s
-print(json.dumps({"cpu_s": spent_s, "modules": sorted(sys.modules), "connections": connections}))
+done_s = time.process_time()
+cost = (done_s - dagster_s) / (dagster_s - began_s)
+print(json.dumps({"cost": cost, "modules": sorted(sys.modules), "connections": connections}))
 """
 TOO_HEAVY_FOR_LOADING = {"great_expectations", "pandas", "matplotlib"}
-CPU_LIMIT_S = 3.0
+MOST_COST = 6.0
+"""Processor time of loading, in times of importing Dagster, which takes half a second: 3 s."""
 
 SUBJECTS = {"aed", "tensile", "simulation", "platform", "archive", "backup", "ops"}
 DESTRUCTIVE_WORDS = {
@@ -124,7 +127,7 @@ def test_loading_talks_to_nobody(loaded_with_nothing_set: SimpleNamespace) -> No
 
 
 def test_loading_is_quick(loaded_with_nothing_set: SimpleNamespace) -> None:
-    assert loaded_with_nothing_set.cpu_s < CPU_LIMIT_S
+    assert loaded_with_nothing_set.cost < MOST_COST
 
 
 def test_loading_imports_nothing_heavy(loaded_with_nothing_set: SimpleNamespace) -> None:
