@@ -20,7 +20,6 @@ from meva_pipelines.resources import (
     backup_server,
     backup_wal,
 )
-from meva_pipelines.resources.backup_shelves import Hold
 from meva_pipelines.resources.backup_taking import Request, Vault
 from meva_pipelines.resources.postgres import Postgres
 
@@ -30,18 +29,20 @@ PHYSICAL = frozenset({"full", "incremental", "wal"})
 
 backup_nightly = dg.define_asset_job(
     "backup_nightly",
+    selection=dg.AssetSelection.assets(backup.FULL, backup.WAL, backup.LOGICAL, backup.FILES),
+    description="Back everything up in full: server, log, dump and folders.",
+)
+
+backup_proof = dg.define_asset_job(
+    "backup_proof",
     selection=dg.AssetSelection.assets(
-        backup.FULL,
-        backup.WAL,
-        backup.LOGICAL,
-        backup.FILES,
         backup_custody.CATALOG,
         backup_custody.VERIFICATION,
         backup_custody.DRILL,
         backup_custody.EXPIRY,
         backup_custody.REPORT,
     ),
-    description="Back everything up in full, copy it, read it, restore it for proof, and let go what may go.",
+    description="Copy what targets lack, read backups, restore the newest for proof, and let go what may go.",
     config={"ops": {"backup__expiry": {"config": {"dry_run": False}}}},
 )
 
@@ -139,9 +140,7 @@ def set_hold(context: dg.OpExecutionContext, config: HoldConfig, postgres: Postg
     """Keep a backup and its whole chain, or lift the hold."""
     shelf = vault.shelf(config.target)
     if config.reason:
-        with backup_server.session(postgres.dsn(), work="hold backup") as connection:
-            now = backup_server.clock(connection)
-        shelf.hold(config.backup_id, Hold(config.reason, config.by, now))
+        custody.hold(postgres, vault, shelf, config.backup_id, reason=config.reason, by=config.by)
         context.log.info(f"{config.backup_id} stays on {shelf.target.name}: {config.reason}")
     else:
         shelf.record(config.backup_id)
@@ -190,6 +189,7 @@ def expire_backups() -> None:
 
 JOBS = (
     backup_nightly,
+    backup_proof,
     backup_hourly,
     backup_files_round,
     backup_now,

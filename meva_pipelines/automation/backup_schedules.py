@@ -1,4 +1,4 @@
-"""When backups are taken by the clock: everything at 02:00, what changed every hour, files every six hours."""
+"""When backups are taken and proved by the clock: everything at night, what changed every hour, files every six."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,13 +13,24 @@ from meva_pipelines.domain.days import SEOUL
     job=backup_jobs.backup_nightly,
     cron_schedule="0 2 * * *",
     execution_timezone=SEOUL.key,
-    description="Every day 02:00 KST: everything in full, copied, read, restored for proof; for the day before.",
+    description="Every day 02:00 KST: everything in full, for the day before.",
 )
 def backup_every_night(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     """Ask for the partition of the Korean day before the tick."""
     local = context.scheduled_execution_time.astimezone(SEOUL)
     day = (local - timedelta(days=1)).date().isoformat()
     yield dg.RunRequest(run_key=day, partition_key=day)
+
+
+@dg.schedule(
+    job=backup_jobs.backup_proof,
+    cron_schedule="45 2 * * *",
+    execution_timezone=SEOUL.key,
+    description="Every day 02:45 KST: backups copied, read, restored for proof, expired; also when one was not taken.",
+)
+def backup_proof_every_night(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """Ask for the proof of what lies there, whatever became of the night's backups."""
+    yield dg.RunRequest(run_key=f"{context.scheduled_execution_time.astimezone(SEOUL):%Y-%m-%d}")
 
 
 @dg.schedule(
@@ -46,4 +57,4 @@ def backup_files_every_six_hours(context: dg.ScheduleEvaluationContext) -> Itera
     yield dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H%M}")
 
 
-SCHEDULES = (backup_every_night, backup_every_hour, backup_files_every_six_hours)
+SCHEDULES = (backup_every_night, backup_proof_every_night, backup_every_hour, backup_files_every_six_hours)

@@ -26,6 +26,7 @@ def tell(demo: Demo, day: date) -> None:
     """
     with step("the night's backup: server, log, dump and folders; read again and restored for proof") as report:
         demand(demo.job("backup_nightly", day=day), "the backup failed")
+        demand(demo.job("backup_proof"), "the backup could not be proved")
         count, size, stored, is_encrypted = demo.ask(_STORED)
         how = "encrypted" if is_encrypted else "not encrypted: MEVA_BACKUP_KEY is not set"
         report(f"{count} backups, {_mb(size)} stored in {_mb(stored)}, {how}")

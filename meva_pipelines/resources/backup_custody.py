@@ -17,7 +17,8 @@ from meva_pipelines.domain.backup.vocabulary import Method
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
 from meva_pipelines.resources import backup_catalog, backup_server, deletions, failpoints
 from meva_pipelines.resources.backup_catalog import Proof
-from meva_pipelines.resources.backup_shelves import Inventory, Shelf
+from meva_pipelines.resources.backup_server import Lock
+from meva_pipelines.resources.backup_shelves import Hold, Inventory, Shelf
 from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.deletions import Deletion
 from meva_pipelines.resources.failpoints import Point
@@ -237,6 +238,7 @@ def expire(postgres: Postgres, vault: Vault, shelf: Shelf, *, policy: Policy, ce
     with (
         backup_server.session(postgres.dsn(), work="expire backups") as lock,
         backup_server.exclusively(lock, patience_s=vault.patience_s),
+        backup_server.exclusively(lock, Lock.EXPIRY, patience_s=vault.patience_s),
     ):
         found = shelf.inventory()
         with postgres.connect(Role.WRITER, work="plan expiry") as connection:
@@ -259,6 +261,20 @@ def expire(postgres: Postgres, vault: Vault, shelf: Shelf, *, policy: Policy, ce
             left = shelf.inventory()
             backup_catalog.mirror(connection, shelf.target.name, shelf.target.place, left, looked_at=looked_at)
     return Expiry(expiry.target, expiry.verdicts, tuple(backup.id for backup in expiry.expired))
+
+
+def hold(postgres: Postgres, vault: Vault, shelf: Shelf, backup_id: str, *, reason: str, by: str) -> None:
+    """Keep a backup and its whole chain on a target whatever the policy says; no expiry that is under way misses it.
+
+    Raises:
+        Refused: the target holds no such backup (any more).
+        Unavailable: the target does not answer, or an expiry takes too long.
+    """
+    with (
+        backup_server.session(postgres.dsn(), work="hold backup") as lock,
+        backup_server.exclusively(lock, Lock.EXPIRY, patience_s=vault.patience_s),
+    ):
+        shelf.hold(backup_id, Hold(reason, by, backup_server.clock(lock)))
 
 
 def _judged_log(standings: Collection[Standing], bases: Verdict | None) -> Verdict:

@@ -4,7 +4,7 @@ The digest does not depend on the order of rows: PostgreSQL hashes every row, th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -14,6 +14,15 @@ from psycopg import sql
 from meva_pipelines.domain.failures import Unavailable, Unusable
 
 _TRIES = 5
+_PATIENCE_MS = 500
+"""Less than the server's `deadlock_timeout` (1 s unless set): a deadlock with a writer never ends the writer."""
+
+_BUSY = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InsufficientPrivilege,
+)
 _TABLES = """
 SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
@@ -31,7 +40,7 @@ class Print:
 
 @dataclass(frozen=True, slots=True)
 class Prints:
-    """Every permanent table of a database in one snapshot. `is_exact`: nothing was written since the restore point."""
+    """Every permanent table of a database in one snapshot. `is_exact`: it is the restore point's."""
 
     database: str
     tables: Mapping[str, Print]
@@ -40,23 +49,20 @@ class Prints:
 
 
 def at_restore_point(connection: psycopg.Connection, *, name: str) -> Prints:
-    """Mark a restore point and take prints of exactly that state, as far as other writers allow.
+    """Mark a restore point and take prints of exactly that state.
 
-    The state at the point is that of the snapshot when no transaction number was given out or under way between the
-    two; otherwise both are taken again, and the last ones are kept as not exact.
+    Writers wait while the point is written and the snapshot taken, a matter of milliseconds: the lock ends with its
+    savepoint, the snapshot stays. Somebody who writes for longer than a few tries is not waited for, and the prints
+    are kept as not exact.
     """
     started = perf_counter()
-    is_exact = False
-    for _ in range(_TRIES):
-        before = _horizon(connection)
-        connection.execute("SELECT pg_create_restore_point(%s)", [name])
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            is_exact = _horizon(connection) == before and before[0] == before[1]
-            if is_exact:
-                return _taken(connection, is_exact=True, started=started)
+    tables = _tables(connection)
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        is_held = any(_is_marked(connection, tables, name) for _ in range(_TRIES))
+        if not is_held:
+            _mark(connection, name)
+        is_exact = is_held and _tables(connection) == tables
         return _taken(connection, is_exact=is_exact, started=started)
 
 
@@ -105,10 +111,31 @@ def read(content: bytes) -> Prints:
         raise Unusable("the fingerprints of a backup cannot be read", rule="backup_fingerprints") from error
 
 
+def _is_marked(connection: psycopg.Connection, tables: Sequence[tuple[str, str]], name: str) -> bool:
+    """Mark a restore point while nobody writes, unless the tables cannot be had for a moment."""
+    names = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(_PATIENCE_MS)))
+            connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(names))
+            _mark(connection, name)
+    except _BUSY:
+        return False
+    return True
+
+
+def _mark(connection: psycopg.Connection, name: str) -> None:
+    """Write the restore point; once for a name, because recovery stops at the first."""
+    connection.execute("SELECT pg_create_restore_point(%s)", [name])
+
+
+def _tables(connection: psycopg.Connection) -> list[tuple[str, str]]:
+    return connection.execute(_TABLES).fetchall()
+
+
 def _taken(connection: psycopg.Connection, *, is_exact: bool, started: float) -> Prints:
     connection.execute("SET LOCAL extra_float_digits = 1")
-    names = connection.execute(_TABLES).fetchall()
-    tables = {f"{schema}.{table}": _print(connection, schema, table) for schema, table in names}
+    tables = {f"{schema}.{table}": _print(connection, schema, table) for schema, table in _tables(connection)}
     return Prints(connection.info.dbname, tables, is_exact, perf_counter() - started)
 
 
@@ -124,13 +151,3 @@ def _print(connection: psycopg.Connection, schema: str, table: str) -> Print:
     if row is None:
         raise Unavailable(f"PostgreSQL returned nothing for {schema}.{table}")
     return Print(row[0], row[1])
-
-
-def _horizon(connection: psycopg.Connection) -> tuple[str, str]:
-    """Return the oldest transaction under way and the next number: equal when nobody is writing."""
-    row = connection.execute(
-        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text"
-    ).fetchone()
-    if row is None:
-        raise Unavailable("PostgreSQL returned no snapshot")
-    return row[0], row[1]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import psycopg
 from psycopg.rows import class_row
@@ -33,6 +34,13 @@ SELECT current_setting('server_version_num')::int AS version, %(tools)s::int AS 
   (SELECT sum(pg_database_size(oid)) FROM pg_database
    WHERE has_database_privilege(oid, 'CONNECT'))::bigint AS data_bytes
 """
+
+
+class Lock(StrEnum):
+    """What one process does at a time: take or expire backups; and, apart from it, decide which of them may go."""
+
+    BACKUPS = "meva.backup"
+    EXPIRY = "meva.backup.expiry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +82,14 @@ def session(dsn: str, *, work: str) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def exclusively(connection: psycopg.Connection, *, patience_s: float) -> Iterator[None]:
-    """Hold the lock of backups for as long as the connection lives: one is taken or expired at a time.
+def exclusively(connection: psycopg.Connection, lock: Lock = Lock.BACKUPS, *, patience_s: float) -> Iterator[None]:
+    """Hold a lock for as long as the connection lives.
 
     Raises:
         Unavailable: another process has held it for `patience_s` seconds.
     """
     deadline = time.monotonic() + patience_s
-    while not _is_locked(connection):
+    while not _is_locked(connection, lock):
         if time.monotonic() > deadline:
             raise Unavailable("another backup or expiry is under way on this server; it goes on, this one did nothing")
         time.sleep(_POLL_S)
@@ -89,11 +97,11 @@ def exclusively(connection: psycopg.Connection, *, patience_s: float) -> Iterato
         yield
     finally:
         if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(hashtextextended('meva.backup', 0))")
+            connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [lock.value])
 
 
-def _is_locked(connection: psycopg.Connection) -> bool:
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended('meva.backup', 0))").fetchone()
+def _is_locked(connection: psycopg.Connection, lock: Lock) -> bool:
+    row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [lock.value]).fetchone()
     return row is not None and bool(row[0])
 
 

@@ -62,20 +62,20 @@ def messages(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance) ->
 
 def test_a_night_takes_copies_reads_and_proves(backed_up: Site, instance: dg.DagsterInstance) -> None:
     (backed_up.files / "curve.csv").write_text("0,1\n", encoding="utf-8")
-    result = run(backed_up, instance, "backup_nightly", partition=DAY)
+    taken = run(backed_up, instance, "backup_nightly", partition=DAY)
+    assert taken.success
+    assert verdicts(taken) == {"server_is_ready": True, "backups_are_encrypted": True, "log_has_no_gap": True}
+    full = shown(taken, FULL)
+    assert full["backup_types"] == "scheduled, full"
+    assert full["compression_ratio_pct"] > 50
+    result = run(backed_up, instance, "backup_proof")
     assert result.success
     assert verdicts(result) == {
-        "server_is_ready": True,
-        "backups_are_encrypted": True,
-        "log_has_no_gap": True,
         "records_can_be_read": True,
         "every_backup_was_read_lately": True,
         "proof_is_fresh": True,
         "enough_chains_are_verified": False,  # after one night there is one chain
     }
-    full = shown(result, FULL)
-    assert full["backup_types"] == "scheduled, full"
-    assert full["compression_ratio_pct"] > 50
     catalog = shown(result, backup_custody.CATALOG)
     assert (catalog["completed"], catalog["copied"], catalog["targets_answering"]) == (4, 4, 2)
     assert shown(result, backup_custody.VERIFICATION)["read_backups"] == 8
@@ -89,6 +89,15 @@ def test_a_night_takes_copies_reads_and_proves(backed_up: Site, instance: dg.Dag
     assert report["backups"] == 4
     assert report["chains"].startswith("![Backups by time, size and duration](data:image/png;base64,")
     assert backed_up.rows("SELECT count(*) FROM backup.copies WHERE verified_at IS NOT NULL") == [(8,)]
+
+
+def test_a_kind_that_fails_costs_the_night_no_proof(backed_up: Site, instance: dg.DagsterInstance) -> None:
+    backed_up.files.rmdir()
+    assert not run(backed_up, instance, "backup_nightly", partition=DAY).success
+    result = run(backed_up, instance, "backup_proof")
+    assert result.success
+    assert shown(result, backup_custody.DRILL)["is_passed"]
+    assert backed_up.rows("SELECT kind FROM ops.incidents WHERE resolved_at IS NULL") == [("backup_failed",)]
 
 
 def test_an_hour_adds_an_increment_and_the_log(backed_up: Site, instance: dg.DagsterInstance) -> None:
@@ -157,7 +166,7 @@ def test_a_flipped_bit_is_found_told_and_counts_no_more(backed_up: Site, instanc
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    result = run(backed_up, instance, "backup_nightly", partition=DAY)
+    result = run(backed_up, instance, "backup_proof")
     assert not verdicts(result)["every_backup_was_read_lately"]
     assert shown(result, backup_custody.VERIFICATION)["corrupted"] == 1
     assert backed_up.rows("SELECT target, status FROM backup.copies WHERE backup_id = %s ORDER BY target", full.id) == [
@@ -268,13 +277,13 @@ def managed(backed_up: Site) -> Iterator[Site]:
 
 def test_a_managed_server_gets_dumps_and_their_proof(managed: Site, instance: dg.DagsterInstance) -> None:
     (managed.files / "curve.csv").write_text("0,1\n", encoding="utf-8")
-    result = run(managed, instance, "backup_nightly", partition=DAY)
-    assert result.success
+    taken = run(managed, instance, "backup_nightly", partition=DAY)
+    assert taken.success
     for asset in (FULL, WAL):
-        assert "dumps only" in shown(result, asset)["not_taken"]
-    assert "no other" in shown(result, backup.LOGICAL)["restores"]
-    assert shown(result, backup_custody.DRILL)["is_passed"]
-    assert not verdicts(result)["server_is_ready"]
+        assert "dumps only" in shown(taken, asset)["not_taken"]
+    assert "no other" in shown(taken, backup.LOGICAL)["restores"]
+    assert not verdicts(taken)["server_is_ready"]
+    assert shown(run(managed, instance, "backup_proof"), backup_custody.DRILL)["is_passed"]
     assert managed.rows("SELECT method FROM backup.catalog ORDER BY 1") == [("files",), ("logical",)]
     assert managed.rows("SELECT FROM ops.incidents") == []
     emergency = op("take_backup", kinds=["full", "wal"], trigger="data_corruption", description="of a table")

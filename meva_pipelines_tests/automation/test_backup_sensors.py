@@ -135,4 +135,6 @@ def test_the_clock_asks_for_the_day_and_the_hour_before() -> None:
     context = dg.build_schedule_context(scheduled_execution_time=tick)
     (night,) = asked(backup_schedules.backup_every_night(context))
     (hour,) = asked(backup_schedules.backup_every_hour(context))
+    (proof,) = asked(backup_schedules.backup_proof_every_night(context))
     assert (night.partition_key, hour.partition_key) == ("2026-11-19", "2026-11-20-01:00")
+    assert (proof.run_key, proof.partition_key) == ("2026-11-20", None)

@@ -118,7 +118,8 @@ def _round(site: Site, random: Random) -> datetime:
     if random.random() < 1 / 4:
         ((system_id,),) = site.rows("SELECT system_identifier::text FROM pg_control_system()")
         chosen = backup_drill.newest(site.shelf, system_id)
-        backup_drill.run(site.postgres, site.vault, site.shelf, chosen, judge=restored_copies.breaches)
+        drill = backup_drill.run(site.postgres, site.vault, site.shelf, chosen, judge=restored_copies.breaches)
+        assert drill.is_passed, drill
     _copied(site)
     for shelf in site.vault.shelves():
         backup_custody.verify(site.postgres, shelf, list(shelf.inventory().backups.values()))

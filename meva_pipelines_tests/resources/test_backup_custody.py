@@ -1,6 +1,8 @@
 """Custody: copies, sampling, expiry with its ledger, and faults of targets, clocks and records."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +19,8 @@ from meva_pipelines.quality import restored_copies
 from meva_pipelines.resources import backup_catalog, backup_custody, backup_drill, backup_restoring, backup_server
 from meva_pipelines.resources.backup_catalog import Proof
 from meva_pipelines.resources.backup_restoring import Goal
-from meva_pipelines.resources.backup_shelves import Hold
 from meva_pipelines.resources.backup_taking import Vault
+from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.domain.backup.shelf_of_records import START, made
 from meva_pipelines_tests.fixtures.backups import KEY, OTHER_KEY, Site
@@ -80,13 +82,28 @@ def test_what_was_never_verified_lets_nothing_go(backed_up: Site) -> None:
 
 def test_a_hold_lies_on_the_target_and_holds(backed_up: Site) -> None:
     first, _ = backed_up.full(), backed_up.full()
-    backed_up.shelf.hold(first.id, Hold("audit", "auditor", backed_up.now()))
+    backup_custody.hold(backed_up.postgres, backed_up.vault, backed_up.shelf, first.id, reason="audit", by="auditor")
     verified(backed_up)
     assert expire(backed_up) == ()
     (backed_up.stored(first, "hold.json")).write_text("{", encoding="utf-8")
     assert expire(backed_up) == (), "a hold that cannot be read holds all the same"
     backed_up.shelf.lift(first.id)
     assert expire(backed_up) == (first.id,)
+
+
+def test_a_hold_is_not_missed_by_an_expiry_that_has_decided(backed_up: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hold that was set between the decision and the removal was removed with its backup."""
+    first, _ = backed_up.full(), backed_up.full()
+    verified(backed_up)
+    vault = backed_up.vault.model_copy(update={"patience_s": 30.0})
+    monkeypatch.setenv("MEVA_FAILPOINTS", f"{Point.BACKUP_EXPIRY_PLANNED.value}:sleep")
+    with ThreadPoolExecutor(1) as pool:
+        expiring = pool.submit(expire, backed_up)
+        while not backed_up.rows("SELECT FROM ops.deletion_ledger"):
+            time.sleep(0.01)
+        with pytest.raises(Refused, match="holds no backup"):
+            backup_custody.hold(backed_up.postgres, vault, backed_up.shelf, first.id, reason="audit", by="auditor")
+        assert expiring.result() == (first.id,)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"digest": 1, "record": []}'])

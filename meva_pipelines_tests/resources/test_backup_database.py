@@ -2,7 +2,9 @@
 
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta
@@ -215,6 +217,44 @@ def test_a_drill_restores_compares_and_writes_evidence(backed_up: Site) -> None:
     assert 0 <= drill.rpo_s < 60
     assert backed_up.rows("SELECT kind, is_passed FROM backup.proofs") == [("drill", True)]
     assert backed_up.rows("SELECT proven_at IS NOT NULL FROM backup.copies WHERE backup_id = %s", full.id) == [(True,)]
+
+
+def test_fingerprints_are_those_of_the_restore_point_while_others_write(backed_up: Site) -> None:
+    """Points used to be marked until one fell into a quiet moment, and recovery stopped at the first of them."""
+    stop = threading.Event()
+
+    def write(first: int) -> int:
+        written = 0
+        with psycopg.connect(backed_up.postgres.dsn(), autocommit=True) as connection:
+            while not stop.is_set():
+                connection.execute("INSERT INTO public.specimen VALUES (%s, 'meanwhile')", [first + written])
+                written += 1
+        return written
+
+    with ThreadPoolExecutor(3) as pool:
+        writing = [pool.submit(write, number * 1_000_000) for number in (1, 2, 3)]
+        try:
+            backup = backed_up.full()
+        finally:
+            stop.set()
+        assert all(writer.result() for writer in writing)
+    backed_up.log()
+    drill = backup_drill.run(
+        backed_up.postgres, backed_up.vault, backed_up.shelf, backup, judge=restored_copies.breaches
+    )
+    assert (drill.is_comparable, drill.differences) == (True, ())
+
+
+def test_who_writes_for_long_is_not_waited_for(backed_up: Site) -> None:
+    with (
+        psycopg.connect(backed_up.postgres.dsn()) as writer,
+        backup_server.session(backed_up.postgres.dsn(), work="test") as connection,
+    ):
+        writer.execute("INSERT INTO public.specimen VALUES (0, 'not committed')")
+        prints = backup_fingerprints.at_restore_point(connection, name="busy")
+        assert (prints.is_exact, prints.tables["public.specimen"].rows) == (False, 2_000)
+        writer.execute("INSERT INTO public.specimen VALUES (0, 'goes on')")
+    assert backed_up.rows("SELECT count(*) FROM public.specimen") == [(2_002,)]
 
 
 def test_a_drill_that_finds_a_broken_invariant_does_not_pass(backed_up: Site) -> None:
