@@ -5,11 +5,10 @@ What the modules compute is proved in the folder of their room; here nothing is 
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-
-import pytest
 
 from meva_pipelines_tests.test_lock import direct_requirements
 
@@ -108,8 +107,13 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, str]]:
+@cache
+def imports_of(path: Path) -> tuple[tuple[str, str], ...]:
     """Each import as (module, name), wherever in the file it stands; the name is empty for `import x`."""
+    return tuple(_imports_of(path))
+
+
+def _imports_of(path: Path) -> Iterator[tuple[str, str]]:
     package = path.relative_to(PROJECT).parent.parts
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
@@ -158,15 +162,31 @@ def runs_at_import(tree: ast.Module) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-every_module = pytest.mark.parametrize("path", modules(PACKAGE) + modules(SUITE), ids=name_of)
-package_module = pytest.mark.parametrize("path", modules(PACKAGE), ids=name_of)
-room_module = pytest.mark.parametrize(
-    "path",
-    [path for path in modules(PACKAGE) if path.parent != PACKAGE or path.stem != "__init__"],
-    ids=name_of,
-)
-domain_module = pytest.mark.parametrize("path", modules(PACKAGE / "domain"), ids=name_of)
-suite_module = pytest.mark.parametrize("path", modules(SUITE), ids=name_of)
+def of_every(paths: Sequence[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Make one test of a rule and many modules, which names every module that breaks it."""
+
+    def made(rule: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            broken = {}
+            for path in paths:
+                try:
+                    rule(path)
+                except AssertionError as error:
+                    broken[name_of(path)] = str(error)
+            assert not broken
+
+        test.__name__ = rule.__name__
+        return test
+
+    return made
+
+
+every_module = of_every(modules(PACKAGE) + modules(SUITE))
+package_module = of_every(modules(PACKAGE))
+room_module = of_every([path for path in modules(PACKAGE) if path != PACKAGE / "__init__.py"])
+domain_module = of_every(modules(PACKAGE / "domain"))
+suite_module = of_every(modules(SUITE))
+init_file = of_every([path for path in modules(PACKAGE) + modules(SUITE) if path.stem == "__init__"])
 
 
 @room_module
@@ -219,9 +239,7 @@ def test_nothing_reads_the_environment_at_import(path: Path) -> None:
             assert ast.unparse(node) not in {"os.environ", "os.getenv", "os.environb"}, f"line {node.lineno}"
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in modules(PACKAGE) + modules(SUITE) if path.stem == "__init__"], ids=name_of
-)
+@init_file
 def test_an_init_file_holds_one_docstring_and_nothing_else(path: Path) -> None:
     tree = tree_of(path)
     assert ast.get_docstring(tree)

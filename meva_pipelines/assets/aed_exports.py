@@ -11,7 +11,7 @@ from meva_pipelines.assets.aed import DAYS, EXPORT_FILES, POOL, SUBJECT
 from meva_pipelines.domain.days import korean_day
 from meva_pipelines.domain.exports import Header
 from meva_pipelines.domain.failures import Refused, Rejected
-from meva_pipelines.resources import failpoints, journal, landing_ledger, ledger, raw_pages, reference
+from meva_pipelines.resources import failpoints, fetches, journal, landing_ledger, ledger, raw_pages, reference
 from meva_pipelines.resources.export_desk import Desk, Fate, Sighting
 from meva_pipelines.resources.export_pages import Writer
 from meva_pipelines.resources.failpoints import Point
@@ -80,7 +80,7 @@ def export_files(
         )
         published = landing_ledger.publications(connection, subject=SUBJECT, source=contract.name)
         waiting = landing_ledger.waiting(connection, subject=SUBJECT, source=contract.name)
-        newest = ledger.newest_as_of(connection, subject=SUBJECT, source=contract.name)
+        newest = fetches.newest_as_of(connection, subject=SUBJECT, source=contract.name)
         now = ledger.now(connection)
     with ledger.watch(postgres, attempt):
         desk = Desk(
@@ -124,7 +124,7 @@ def _enter(postgres: Postgres, attempt: Attempt, desk: Desk, *, is_complete: boo
             )
         if not is_usable:
             return
-        ledger.take(
+        fetches.take(
             connection,
             attempt,
             fetch_id=desk.writer.fetch_id,

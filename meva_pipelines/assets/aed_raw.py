@@ -13,7 +13,7 @@ from meva_pipelines.assets import attempts, tables
 from meva_pipelines.assets.aed import DAYS, POOL, RAW_RECORDS, SUBJECT
 from meva_pipelines.domain import district_requests, relaunches
 from meva_pipelines.domain.failures import MevaError, Refused, Unavailable
-from meva_pipelines.resources import failpoints, journal, ledger, raw_pages, reference
+from meva_pipelines.resources import failpoints, fetches, journal, ledger, published_runs, raw_pages, reference
 from meva_pipelines.resources.egen import EgenSource, Fetched
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.journal import Event
@@ -89,7 +89,7 @@ def raw_records(
             day=day,
             dagster_run_id=context.run.run_id,
         )
-        watermark = ledger.published_watermark(connection, subject=SUBJECT, source=contract.name)
+        watermark = published_runs.watermark(connection, subject=SUBJECT, source=contract.name)
     started = time.monotonic()
     decided: list[timedelta | None] = []
 
@@ -153,7 +153,7 @@ def _enter(
 ) -> None:
     fetch_id = f"{attempt.source}/{attempt.day}/{attempt.token}"
     with postgres.connect(Role.WRITER, work=f"enter fetch {attempt.token}") as connection:
-        ledger.take(
+        fetches.take(
             connection,
             attempt,
             fetch_id=fetch_id,
@@ -165,7 +165,7 @@ def _enter(
         )
         if is_whole and config.districts:
             proved = district_requests.proved_regions(fetched.rows_by_scope, reference.regions(), attempt.day)
-            ledger.prove_parts(connection, subject=SUBJECT, fetch_id=fetch_id, parts=proved)
+            fetches.prove_parts(connection, subject=SUBJECT, fetch_id=fetch_id, parts=proved)
         ledger.record(
             connection,
             attempt.token,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from meva_pipelines.assets import attempts, tables
 from meva_pipelines.assets.aed import DAYS, POOL, REPLAYED_RECORDS, SUBJECT
-from meva_pipelines.resources import failpoints, ledger, raw_pages, reference
+from meva_pipelines.resources import failpoints, fetches, ledger, raw_pages, reference
 from meva_pipelines.resources.egen import EgenSource
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
@@ -101,7 +101,7 @@ def _pages(payloads: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, An
 def _enter(postgres: Postgres, attempt: Attempt, fetch_id: str, entries: Sequence[Entry]) -> None:
     rows = sum(entry.rows for entry in entries)
     with postgres.connect(Role.WRITER, work=f"enter replay {attempt.token}") as connection:
-        ledger.take(
+        fetches.take(
             connection,
             attempt,
             fetch_id=fetch_id,

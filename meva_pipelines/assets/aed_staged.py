@@ -20,6 +20,7 @@ from meva_pipelines.quality.aed_suites import AED_SUITES, AED_TARGETS, aed_suite
 from meva_pipelines.quality.verdicts import Judge, Verdict, failures, store
 from meva_pipelines.resources import (
     failpoints,
+    fetches,
     journal,
     ledger,
     raw_pages,
@@ -114,16 +115,16 @@ def staged_records(
     )
 
 
-def _to_stage(connection: psycopg.Connection, source: str, day: date, run_id: str) -> tuple[Attempt, ledger.Fetch]:
+def _to_stage(connection: psycopg.Connection, source: str, day: date, run_id: str) -> tuple[Attempt, fetches.Fetch]:
     """Return the attempt of this run that fetched, or a new one that replays the newest pages of the day."""
     mine = ledger.attempt_of_run(connection, subject=SUBJECT, dagster_run_id=run_id)
     if mine is not None and mine.fetch_id is not None and mine.status is Status.FETCHED:
-        return mine, ledger.fetch(connection, subject=SUBJECT, fetch_id=mine.fetch_id)
-    fetch = ledger.latest_fetch(connection, subject=SUBJECT, source=source, day=day)
+        return mine, fetches.named(connection, subject=SUBJECT, fetch_id=mine.fetch_id)
+    fetch = fetches.latest(connection, subject=SUBJECT, source=source, day=day)
     if fetch is None:
         raise Refused(f"no pages of {source} were stored for {day}: materialise aed/raw_records for that day first")
     if reference.source(source).modified is None:
-        ledger.demand_newest(connection, fetch)
+        fetches.demand_newest(connection, fetch)
     attempt = ledger.open_attempt(
         connection,
         subject=SUBJECT,
@@ -137,7 +138,7 @@ def _to_stage(connection: psycopg.Connection, source: str, day: date, run_id: st
 
 
 def _stage(
-    connection: psycopg.Connection, batch: Batch, fetch: ledger.Fetch, contract: RecordContract, store: ObjectStore
+    connection: psycopg.Connection, batch: Batch, fetch: fetches.Fetch, contract: RecordContract, store: ObjectStore
 ) -> tuple[Received, int]:
     for field in contract.fields:
         journal.note(Event.FIELD_MAPPED, token=batch.attempt.token, field=field.source, column=field.column)

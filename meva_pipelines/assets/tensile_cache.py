@@ -6,7 +6,7 @@ import dagster as dg
 
 from meva_pipelines.assets import tables, tensile_registers, tensile_results
 from meva_pipelines.assets.tensile import POOL
-from meva_pipelines.resources import ledger, tensile_standards
+from meva_pipelines.resources import published_runs, tensile_standards
 from meva_pipelines.resources import tensile_results as results
 from meva_pipelines.resources.cache import LIFE_S, Cache
 from meva_pipelines.resources.postgres import Postgres
@@ -41,7 +41,7 @@ def standard_properties(postgres: Postgres, cache: Cache) -> Iterator[dg.Materia
     """
     with postgres.connect(Role.READER, work="read standard values") as connection:
         approved = tensile_standards.approved(connection)
-        token = ledger.newest_published(connection, subject=tensile_registers.SUBJECT)
+        token = published_runs.newest(connection, subject=tensile_registers.SUBJECT)
     entries = {
         f"{each.material}|{each.condition or ''}|{each.temperature_c:g}": {
             "material": each.material,
@@ -68,7 +68,7 @@ def recent_results(postgres: Postgres, cache: Cache) -> Iterator[dg.MaterializeR
     """The newest results, one entry per test, for 24 hours; subscribers are told as for the standard values."""
     with postgres.connect(Role.READER, work="read newest results") as connection:
         entries = results.newest(connection, limit=_RECENT)
-        token = ledger.newest_published(connection, subject=results.SUBJECT)
+        token = published_runs.newest(connection, subject=results.SUBJECT)
     yield _replace(cache, "recent_results", entries, token)
 
 

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from meva_pipelines.assets import aed
 from meva_pipelines.domain.failures import Refused
-from meva_pipelines.resources import ledger, publishing, registry_deletion, registry_rollback
+from meva_pipelines.resources import ledger, published_runs, publishing, registry_deletion, registry_rollback
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.registry_rollback import Undone
@@ -61,7 +61,7 @@ def roll_back_sync(context: dg.OpExecutionContext, config: RollbackConfig, postg
         target = ledger.attempt(connection, config.token)
         if target is None or target.subject != aed.SUBJECT:
             raise Refused(f"there is no sync {config.token} of {aed.SUBJECT}")
-        allowed = ledger.undoable_runs(connection, subject=aed.SUBJECT, source=target.source)
+        allowed = published_runs.undoable(connection, subject=aed.SUBJECT, source=target.source)
         if config.token not in allowed:
             raise Refused(
                 f"sync {config.token} cannot be rolled back now: newer syncs stand on it. "
@@ -87,7 +87,7 @@ def _undo(postgres: Postgres, target: ledger.Attempt, run_id: str) -> Undone:
             target_token=target.token,
         )
     with ledger.watch(postgres, attempt), publishing.locked(postgres, attempt) as connection:
-        if target.token not in ledger.undoable_runs(connection, subject=target.subject, source=target.source):
+        if target.token not in published_runs.undoable(connection, subject=target.subject, source=target.source):
             raise Refused(f"sync {target.token} can no longer be rolled back: another run published meanwhile")
         return registry_rollback.roll_back(
             connection,

@@ -7,7 +7,7 @@ from meva_pipelines.assets import tables, tensile, tensile_cache, tensile_report
 from meva_pipelines.assets import tensile_registers as registers
 from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.tensile.versions import Resolution
-from meva_pipelines.resources import ledger, publishing, tensile_disputes, tensile_resolution
+from meva_pipelines.resources import ledger, published_runs, publishing, tensile_disputes, tensile_resolution
 from meva_pipelines.resources.ledger import Attempt, Mode
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.tensile_batch import Transaction
@@ -111,7 +111,7 @@ class TensileRollbackConfig(dg.Config):
 def roll_back_tests(context: dg.OpExecutionContext, config: TensileRollbackConfig, postgres: Postgres) -> None:
     """Restore the tests as they were before a publication, byte for byte; the rollback itself can be rolled back."""
     with postgres.connect(Role.WRITER, work="plan rollback") as connection:
-        allowed = ledger.undoable_runs(connection, subject=tensile.SUBJECT, source=tensile.SOURCE)
+        allowed = published_runs.undoable(connection, subject=tensile.SUBJECT, source=tensile.SOURCE)
     if config.token not in allowed:
         raise Refused(
             f"attempt {config.token} cannot be rolled back now. "

@@ -14,8 +14,9 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from meva_pipelines.resources import ledger
-from meva_pipelines.resources.ledger import Attempt, Fetch
+from meva_pipelines.resources import fetches, published_runs
+from meva_pipelines.resources.fetches import Fetch
+from meva_pipelines.resources.ledger import Attempt
 
 EXPORT_FILES = "aed.export_files"
 
@@ -70,14 +71,14 @@ def publications(connection: psycopg.Connection, *, subject: str, source: str) -
         " JOIN ops.sync_runs AS run ON run.fetch_id = taken.fetch_id AND run.status = 'published'"
         " WHERE f.subject = %s AND f.source = %s AND f.outcome = 'taken' AND run.subject = %s"
         " AND run.token <> ALL(%s) GROUP BY 1",
-        [EXPORT_FILES, source, subject, ledger.undone(connection, subject=subject, source=source)],
+        [EXPORT_FILES, source, subject, published_runs.undone(connection, subject=subject, source=source)],
     ).fetchall()
     return dict(rows)
 
 
 def waiting(connection: psycopg.Connection, *, subject: str, source: str) -> Fetch | None:
     """Return the newest page set of a source when it was taken and not published."""
-    newest = ledger.latest_fetch(connection, subject=subject, source=source, day=None)
+    newest = fetches.latest(connection, subject=subject, source=source, day=None)
     return newest if newest is not None and newest.outcome == "taken" else None
 
 
@@ -101,7 +102,7 @@ def finished(
         connection,
         "subject = %s AND source = %s AND content_hash = ANY(%s) AND outcome <> 'taken' AND token <> ALL(%s)"
         " ORDER BY outcome DESC, id DESC",
-        [files, source, list(contents), ledger.undone(connection, subject=subject, source=source)],
+        [files, source, list(contents), published_runs.undone(connection, subject=subject, source=source)],
     )
     return {entry.content_hash: entry for entry in found}
 

@@ -1,7 +1,9 @@
-"""The ledgers in `ops` as verbs: attempts, fetches, verdicts. No rows of any subject are touched here."""
+"""Attempts to publish and the verdicts on their batches, as verbs. No rows of any subject are touched here.
 
-import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+What was taken in is in `fetches`, what is published in `published_runs`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,10 +11,8 @@ from enum import StrEnum
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from meva_pipelines.domain import guards
 from meva_pipelines.domain.days import korean_day
 from meva_pipelines.domain.failures import MevaError, Rejected, Superseded, Unavailable
 from meva_pipelines.resources import journal, outbox
@@ -60,34 +60,9 @@ class Attempt:
     started_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """A page set or file that was taken in."""
-
-    id: int
-    subject: str
-    source: str
-    day: date
-    fetch_id: str
-    content_hash: str
-    mode: str
-    is_complete_snapshot: bool
-    complete_parts: Sequence[str]
-    rows: int
-    bytes: int
-    received_at: datetime
-    as_of: datetime | None
-    outcome: str
-
-
 _ATTEMPT = sql.SQL("token, subject, source, mode, day, dagster_run_id, status, fetch_id, staged_digest, started_at")
 _DATA_EXCEPTIONS = "22"
 """Class of the SQLSTATEs whose primary message quotes the value at fault."""
-
-_FETCH = sql.SQL(
-    "id, subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot, complete_parts, rows, bytes,"
-    " received_at, as_of, outcome"
-)
 
 
 def open_attempt(
@@ -298,153 +273,6 @@ def reject(connection: psycopg.Connection, attempt: Attempt, message: str) -> No
     )
     outbox.tell_end(connection, attempt.token)
     journal.note(Event.BATCH_REJECTED, token=attempt.token, subject=attempt.subject, message=message)
-
-
-def take(
-    connection: psycopg.Connection,
-    attempt: Attempt,
-    *,
-    fetch_id: str,
-    page_hashes: list[str],
-    is_complete_snapshot: bool,
-    rows: int,
-    size: int,
-    as_of: datetime | None,
-) -> None:
-    """Enter a page set in the ingest ledger. Entering it again is a no-op."""
-    content_hash = hashlib.sha256("\n".join(page_hashes).encode()).hexdigest()
-    connection.execute(
-        "INSERT INTO ops.ingest_ledger (subject, source, day, fetch_id, content_hash, mode, is_complete_snapshot,"
-        " rows, bytes, as_of) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-        " ON CONFLICT (subject, fetch_id) DO NOTHING",
-        [
-            attempt.subject,
-            attempt.source,
-            attempt.day,
-            fetch_id,
-            content_hash,
-            attempt.mode,
-            is_complete_snapshot,
-            rows,
-            size,
-            as_of,
-        ],
-    )
-
-
-def prove_parts(connection: psycopg.Connection, *, subject: str, fetch_id: str, parts: Collection[str]) -> None:
-    """Write down which parts of the subject a page set holds completely that does not hold all of it."""
-    connection.execute(
-        "UPDATE ops.ingest_ledger SET complete_parts = %s WHERE subject = %s AND fetch_id = %s",
-        [sorted(parts), subject, fetch_id],
-    )
-
-
-def latest_fetch(connection: psycopg.Connection, *, subject: str, source: str, day: date | None) -> Fetch | None:
-    """Return the newest fetch of a day, or the newest of all days; replays of quarantined records are none."""
-    with connection.cursor(row_factory=class_row(Fetch)) as cursor:
-        return cursor.execute(
-            sql.SQL(
-                "SELECT {} FROM ops.ingest_ledger WHERE subject = %s AND source = %s AND mode <> 'replay'"
-                " AND (%s::date IS NULL OR day = %s) ORDER BY id DESC LIMIT 1"
-            ).format(_FETCH),
-            [subject, source, day, day],
-        ).fetchone()
-
-
-def fetch(connection: psycopg.Connection, *, subject: str, fetch_id: str) -> Fetch:
-    """Return one fetch by its name.
-
-    Raises:
-        Unavailable: the ledger does not know it.
-    """
-    with connection.cursor(row_factory=class_row(Fetch)) as cursor:
-        found = cursor.execute(
-            sql.SQL("SELECT {} FROM ops.ingest_ledger WHERE subject = %s AND fetch_id = %s").format(_FETCH),
-            [subject, fetch_id],
-        ).fetchone()
-    if found is None:
-        raise Unavailable(f"the ingest ledger knows no fetch {fetch_id!r} for {subject}")
-    return found
-
-
-def demand_newest(connection: psycopg.Connection, fetch: Fetch) -> None:
-    """Refuse a fetch from a source without timestamps when a later one is already published.
-
-    Raises:
-        Rejected: publishing it would turn the clock back.
-    """
-    if not is_newest(connection, fetch):
-        raise Rejected(
-            f"the pages of {fetch.day} ({fetch.fetch_id}) are older than what is published, and {fetch.source} gives"
-            " no timestamps to tell which row is newer. Roll the later sync back first, or fetch again."
-        )
-
-
-def is_newest(connection: psycopg.Connection, fetch: Fetch) -> bool:
-    """Tell whether no later fetch of the same source is published; what was rolled back does not count."""
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM ops.ingest_ledger AS i JOIN ops.sync_runs AS run USING (subject, fetch_id)"
-        " WHERE i.subject = %s AND i.source = %s AND i.id > %s AND i.mode <> 'replay' AND run.status = 'published'"
-        " AND run.token <> ALL(%s))",
-        [fetch.subject, fetch.source, fetch.id, undone(connection, subject=fetch.subject, source=fetch.source)],
-    ).fetchone()
-    return row is not None and not row[0]
-
-
-def newest_published(connection: psycopg.Connection, *, subject: str) -> int:
-    """Return the newest published attempt of a subject, 0 before the first."""
-    row = connection.execute(
-        "SELECT coalesce(max(token), 0) FROM ops.sync_runs WHERE subject = %s AND status = 'published'", [subject]
-    ).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def published_watermark(connection: psycopg.Connection, *, subject: str, source: str) -> datetime | None:
-    """Return the greatest source timestamp that was seen and committed, or None before the first.
-
-    A run that was rolled back no longer counts: what it saw is not published any more.
-    """
-    row = connection.execute(
-        "SELECT max(watermark) FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
-        " AND token <> ALL(%s)",
-        [subject, source, undone(connection, subject=subject, source=source)],
-    ).fetchone()
-    return None if row is None else row[0]
-
-
-def newest_as_of(connection: psycopg.Connection, *, subject: str, source: str) -> datetime | None:
-    """Return for when the newest published content of a source speaks, by its own account; None before the first."""
-    row = connection.execute(
-        "SELECT max(i.as_of) FROM ops.ingest_ledger AS i JOIN ops.sync_runs AS run USING (subject, fetch_id)"
-        " WHERE i.subject = %s AND i.source = %s AND run.status = 'published' AND run.token <> ALL(%s)",
-        [subject, source, undone(connection, subject=subject, source=source)],
-    ).fetchone()
-    return None if row is None else row[0]
-
-
-def undone(connection: psycopg.Connection, *, subject: str, source: str) -> list[int]:
-    """Return the published attempts whose rows are not there any more; a rollback may itself be rolled back."""
-    rollbacks = connection.execute(
-        "SELECT token, target_token FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
-        " AND mode = 'rollback' ORDER BY token DESC",
-        [subject, source],
-    ).fetchall()
-    gone: set[int] = set()
-    for token, target in rollbacks:
-        if token not in gone:
-            gone.add(target)
-    return sorted(gone)
-
-
-def undoable_runs(connection: psycopg.Connection, *, subject: str, source: str) -> frozenset[int]:
-    """Return the tokens of the published runs that may be rolled back now."""
-    runs = connection.execute(
-        "SELECT token, target_token FROM ops.sync_runs WHERE subject = %s AND source = %s AND status = 'published'"
-        " ORDER BY token",
-        [subject, source],
-    ).fetchall()
-    return guards.undoable(dict(runs))
 
 
 def store_verdict(

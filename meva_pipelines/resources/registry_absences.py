@@ -14,9 +14,9 @@ from psycopg import sql
 from meva_pipelines.domain import absences
 from meva_pipelines.domain.absences import Tally, Verdict
 from meva_pipelines.domain.guards import Excess, Limit
-from meva_pipelines.resources import journal, ledger
+from meva_pipelines.resources import journal, published_runs
+from meva_pipelines.resources.fetches import Fetch
 from meva_pipelines.resources.journal import Event
-from meva_pipelines.resources.ledger import Fetch
 from meva_pipelines.resources.registry_staging import Batch
 
 
@@ -130,7 +130,7 @@ def proofs(
         "SELECT p.part, run.token, run.day FROM ops.sync_parts AS p JOIN ops.sync_runs AS run USING (token)"
         " WHERE run.subject = %s AND run.source = %s AND run.status = 'published' AND p.verdict = %s"
         " AND run.token <> ALL(%s) ORDER BY run.day, run.token",
-        [subject, source, Verdict.COUNTED, ledger.undone(connection, subject=subject, source=source)],
+        [subject, source, Verdict.COUNTED, published_runs.undone(connection, subject=subject, source=source)],
     ):
         newest[sido_groups.get(part, part)] = Proof(token, day)
     return {code: newest[group] for code, group in sido_groups.items() if group in newest}

@@ -15,10 +15,11 @@ from psycopg import sql
 from meva_pipelines.domain import guards
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.resources import failpoints, journal, ledger, registry_absences
+from meva_pipelines.resources import failpoints, fetches, journal, ledger, registry_absences
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.fetches import Fetch
 from meva_pipelines.resources.journal import Event
-from meva_pipelines.resources.ledger import Fetch, Mode
+from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.registry_staging import REGION_COLUMNS, Batch, declared_type
 from meva_pipelines.schema.aed import IMAGE_COLUMNS, SOURCED_COLUMNS
 
@@ -62,12 +63,12 @@ def publish(
         Rejected: the live counts changed by more than `limit`; the transaction must be rolled back.
     """
     before = live_counts(connection, batch.attempt.source, sido_groups)
-    fetch = ledger.fetch(connection, subject=batch.attempt.subject, fetch_id=batch.attempt.fetch_id or "")
+    fetch = fetches.named(connection, subject=batch.attempt.subject, fetch_id=batch.attempt.fetch_id or "")
     newer = _NEWER if fetch.is_complete_snapshot else sql.SQL("{} AND {}").format(_NEWER, _values_differ())
     updated, renamed = _write_history(connection, batch, now, newer)
     failpoints.reach(Point.PUBLISH_AFTER_HISTORY)
     written = _merge(connection, batch, now, newer)
-    is_newest = ledger.is_newest(connection, fetch)
+    is_newest = fetches.is_newest(connection, fetch)
     reappeared = _mark_reappeared(connection, batch, now) if is_newest else 0
     counts_absences = is_newest and fetch.mode == Mode.FULL
     missing = _count_absences(connection, batch, fetch, now, sido_groups, limit) if counts_absences else 0

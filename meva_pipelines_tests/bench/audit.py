@@ -8,7 +8,7 @@ from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality.aed_suites import AED_SUITES, AED_TARGETS
 from meva_pipelines.quality.expectations import Expectation, Target
 from meva_pipelines.quality.verdicts import Judge
-from meva_pipelines.resources import ledger, reference, registry_absences, registry_profile
+from meva_pipelines.resources import fetches, reference, registry_absences, registry_profile
 from meva_pipelines.resources.registry_staging import Batch
 from meva_pipelines.schema.roles import STAGING_SCHEMA, Role
 from meva_pipelines_tests.bench import publish, report
@@ -36,7 +36,7 @@ def judged(warehouse: Warehouse, batch: Batch) -> None:
     """Profile and judge a staged batch in this process, and demand that every suite passes."""
     with warehouse.postgres.connect(Role.WRITER, work="bench") as connection:
         groups = reference.regions().sido_groups(batch.attempt.day)
-        fetch = ledger.fetch(connection, subject=batch.attempt.subject, fetch_id=batch.attempt.fetch_id or "")
+        fetch = fetches.named(connection, subject=batch.attempt.subject, fetch_id=batch.attempt.fetch_id or "")
         found = registry_absences.survey(connection, batch, fetch, sido_groups=groups, limit=Limit())
         registry_profile.measure(connection, batch, found=found, sido_groups=groups)
     verdicts = Judge(is_isolated=False).judge(

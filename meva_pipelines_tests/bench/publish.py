@@ -17,6 +17,7 @@ from meva_pipelines.quality import aed_rules, verdicts
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.quality.verdicts import Verdict
 from meva_pipelines.resources import (
+    fetches,
     ledger,
     publishing,
     reference,
@@ -96,7 +97,7 @@ def staged(warehouse: Warehouse, rows: "Dataset", day: date) -> Lap:
         with timed(parts, "batch digest"):
             digest = registry_staging.digest(connection, batch)
         groups = regions.sido_groups(day)
-        fetch = ledger.fetch(connection, subject=SUBJECT, fetch_id=batch.attempt.fetch_id or "")
+        fetch = fetches.named(connection, subject=SUBJECT, fetch_id=batch.attempt.fetch_id or "")
         found = registry_absences.survey(connection, batch, fetch, sido_groups=groups, limit=Limit())
         registry_profile.measure(connection, batch, found=found, sido_groups=groups)
         passed = [Verdict(suite.name, (), 0.0) for suite in AED_SUITES]
@@ -146,7 +147,7 @@ def entered(warehouse: Warehouse, attempt: Attempt, *, hashes: Sequence[str], ro
     """Enter a complete fetch and return the attempt that knows it."""
     fetch_id = f"{attempt.source}/{attempt.day}/{attempt.token}"
     with warehouse.postgres.connect(Role.WRITER, work="bench") as connection:
-        ledger.take(
+        fetches.take(
             connection,
             attempt,
             fetch_id=fetch_id,

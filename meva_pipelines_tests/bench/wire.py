@@ -19,7 +19,7 @@ from meva_pipelines.domain.contract import FieldType
 from meva_pipelines.quality import aed_rules, verdicts
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.quality.verdicts import Verdict
-from meva_pipelines.resources import ledger, raw_pages, reference, registry_staging
+from meva_pipelines.resources import ledger, published_runs, raw_pages, reference, registry_staging
 from meva_pipelines.resources.egen import EgenSource, Fetched
 from meva_pipelines.resources.ledger import Status
 from meva_pipelines.resources.object_store import ObjectStore
@@ -93,7 +93,7 @@ def traffic(world: World, sandbox: Sandbox) -> list[Figure]:
     with world.warehouse() as warehouse:
         _ours_once(warehouse, sandbox, EGEN, DAYS[0])
         with warehouse.postgres.connect(Role.READER, work="bench") as connection:
-            seen_until = ledger.published_watermark(connection, subject=publish.SUBJECT, source=EGEN.name)
+            seen_until = published_runs.watermark(connection, subject=publish.SUBJECT, source=EGEN.name)
     sandbox.be(DAYS[1])
     full = source.fetch(modified_after=None, store=lambda _: None)
     some = source.fetch(modified_after=seen_until, store=lambda _: None)

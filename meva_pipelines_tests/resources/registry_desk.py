@@ -21,7 +21,9 @@ from meva_pipelines.domain.guards import Limit
 from meva_pipelines.quality import aed_rules
 from meva_pipelines.quality.aed_suites import AED_SUITES
 from meva_pipelines.resources import (
+    fetches,
     ledger,
+    published_runs,
     publishing,
     reference,
     registry_absences,
@@ -144,7 +146,7 @@ class Desk:
             connection, subject=SUBJECT, source=self.source, mode=mode, day=day, dagster_run_id="desk"
         )
         fetch_id = f"{self.source}/{day}/{attempt.token}"
-        ledger.take(
+        fetches.take(
             connection,
             attempt,
             fetch_id=fetch_id,
@@ -154,7 +156,7 @@ class Desk:
             size=0,
             as_of=None,
         )
-        ledger.prove_parts(connection, subject=SUBJECT, fetch_id=fetch_id, parts=self._regions(complete or (), day))
+        fetches.prove_parts(connection, subject=SUBJECT, fetch_id=fetch_id, parts=self._regions(complete or (), day))
         ledger.record(connection, attempt.token, status=Status.FETCHED, fetch_id=fetch_id)
         opened = ledger.attempt(connection, attempt.token)
         assert opened is not None
@@ -170,7 +172,7 @@ class Desk:
         with self.postgres.connect(Role.WRITER, work="measure a delivery") as connection:
             attempt = staged.batch.attempt
             groups = reference.regions().sido_groups(attempt.day)
-            fetch = ledger.fetch(connection, subject=SUBJECT, fetch_id=attempt.fetch_id or "")
+            fetch = fetches.named(connection, subject=SUBJECT, fetch_id=attempt.fetch_id or "")
             found = registry_absences.survey(connection, staged.batch, fetch, sido_groups=groups, limit=limit)
             registry_profile.measure(connection, staged.batch, found=found, sido_groups=groups)
 
@@ -233,7 +235,7 @@ class Desk:
     def undoable(self) -> frozenset[int]:
         """Tokens that may be rolled back now."""
         with self.postgres.connect(Role.WRITER, work="list rollbacks") as connection:
-            return ledger.undoable_runs(connection, subject=SUBJECT, source=self.source)
+            return published_runs.undoable(connection, subject=SUBJECT, source=self.source)
 
     def digest(self) -> str:
         """Digest of every stored byte of the published rows."""

@@ -11,7 +11,7 @@ import pytest
 from meva_pipelines.domain.archive.declared import Archived
 from meva_pipelines.domain.archive.periods import Period
 from meva_pipelines.domain.failures import MevaError, Refused, Rejected, Superseded, Unavailable
-from meva_pipelines.resources import archive_holds, archive_planning, ledger
+from meva_pipelines.resources import archive_holds, archive_planning, published_runs
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.resources.archive_desk import (
@@ -348,4 +348,4 @@ def test_a_release_holds_no_lock_and_no_role_afterwards(desk: Desk) -> None:
     desk.release(*desk.prove())
     assert desk.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
     with desk.postgres.connect(Role.WRITER, work="test") as connection:
-        assert ledger.newest_published(connection, subject=SERIES.subject) > 0
+        assert published_runs.newest(connection, subject=SERIES.subject) > 0

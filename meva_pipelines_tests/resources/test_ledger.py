@@ -13,8 +13,9 @@ from meva_pipelines.domain import absences
 from meva_pipelines.domain.absences import Tally
 from meva_pipelines.domain.failures import Incomplete, MevaError, Refused, Rejected, Superseded, Unavailable
 from meva_pipelines.domain.guards import Limit
-from meva_pipelines.resources import ledger, registry_absences
-from meva_pipelines.resources.ledger import Attempt, Fetch, Mode, Status
+from meva_pipelines.resources import fetches, ledger, published_runs, registry_absences
+from meva_pipelines.resources.fetches import Fetch
+from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.registry_absences import Survey
 from meva_pipelines.schema.roles import Role
@@ -63,7 +64,7 @@ def opened(
 
 def taken(connection: psycopg.Connection, attempt: Attempt, *, is_complete: bool = True, pages: str = "p") -> Fetch:
     fetch_id = f"{attempt.source}/{attempt.day}/{attempt.token}"
-    ledger.take(
+    fetches.take(
         connection,
         attempt,
         fetch_id=fetch_id,
@@ -73,7 +74,7 @@ def taken(connection: psycopg.Connection, attempt: Attempt, *, is_complete: bool
         size=100,
         as_of=NOON,
     )
-    return ledger.fetch(connection, subject=attempt.subject, fetch_id=fetch_id)
+    return fetches.named(connection, subject=attempt.subject, fetch_id=fetch_id)
 
 
 def published(
@@ -326,15 +327,15 @@ def test_the_newest_fetch_is_found_by_arrival(writer: psycopg.Connection) -> Non
     late_day = taken(writer, opened(writer, day=DAY + timedelta(1)))
     first, second = taken(writer, opened(writer)), taken(writer, opened(writer))
     assert first.id < second.id
-    assert ledger.latest_fetch(writer, subject=SUBJECT, source=SOURCE, day=DAY) == second
-    assert ledger.latest_fetch(writer, subject=SUBJECT, source=SOURCE, day=DAY + timedelta(1)) == late_day
-    assert ledger.latest_fetch(writer, subject=SUBJECT, source=SOURCE, day=None) == second
-    assert ledger.latest_fetch(writer, subject=SUBJECT, source="other", day=None) is None
+    assert fetches.latest(writer, subject=SUBJECT, source=SOURCE, day=DAY) == second
+    assert fetches.latest(writer, subject=SUBJECT, source=SOURCE, day=DAY + timedelta(1)) == late_day
+    assert fetches.latest(writer, subject=SUBJECT, source=SOURCE, day=None) == second
+    assert fetches.latest(writer, subject=SUBJECT, source="other", day=None) is None
 
 
 def test_an_unknown_fetch_is_unavailable(writer: psycopg.Connection) -> None:
     with pytest.raises(Unavailable, match="no such set"):
-        ledger.fetch(writer, subject=SUBJECT, fetch_id="no such set")
+        fetches.named(writer, subject=SUBJECT, fetch_id="no such set")
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from("FIDBU"), st.integers(0, 9)), max_size=9))
@@ -369,7 +370,7 @@ def test_what_was_rolled_back_counts_no_more_and_what_was_brought_back_counts_ag
             effective, undo = [*effective, (attempt, step, number)], None
     seen = [number for _, _, number in effective]
     full = [number for _, step, number in effective if step == "F"]
-    watermark = ledger.published_watermark(writer, subject=subject, source=SOURCE)
+    watermark = published_runs.watermark(writer, subject=subject, source=SOURCE)
     assert watermark == (NOON + timedelta(hours=max(seen)) if seen else None)
     assert proved(writer, subject) == (DAY + timedelta(max(full)) if full else None)
 
@@ -378,7 +379,7 @@ def test_runs_that_were_not_published_move_no_watermark_and_no_full_day(writer: 
     for status in set(Status) - {Status.PUBLISHED}:
         attempt, _ = published(writer, watermark=NOON)
         ledger.record(writer, attempt.token, status=status)
-    assert ledger.published_watermark(writer, subject=SUBJECT, source=SOURCE) is None
+    assert published_runs.watermark(writer, subject=SUBJECT, source=SOURCE) is None
     assert proved(writer, SUBJECT) is None
 
 
@@ -386,24 +387,24 @@ def test_a_failed_rollback_takes_nothing_back(writer: psycopg.Connection) -> Non
     attempt, _ = published(writer, watermark=NOON)
     undo = rolled_back(writer, attempt)
     ledger.record(writer, undo.token, status=Status.FAILED)
-    assert ledger.published_watermark(writer, subject=SUBJECT, source=SOURCE) == NOON
+    assert published_runs.watermark(writer, subject=SUBJECT, source=SOURCE) == NOON
 
 
 def test_pages_older_than_what_is_published_are_rejected_until_that_is_rolled_back(writer: psycopg.Connection) -> None:
     old = taken(writer, opened(writer))
-    ledger.demand_newest(writer, old)
+    fetches.demand_newest(writer, old)
     newer, fetch = published(writer)
-    ledger.demand_newest(writer, fetch)
+    fetches.demand_newest(writer, fetch)
     with pytest.raises(Rejected, match="older than what is published"):
-        ledger.demand_newest(writer, old)
+        fetches.demand_newest(writer, old)
     undo = rolled_back(writer, newer)
-    ledger.demand_newest(writer, old)
+    fetches.demand_newest(writer, old)
     rolled_back(writer, undo)
     with pytest.raises(Rejected):
-        ledger.demand_newest(writer, old)
+        fetches.demand_newest(writer, old)
 
 
 def test_pages_that_were_fetched_later_but_never_published_stand_in_nobodys_way(writer: psycopg.Connection) -> None:
     old = taken(writer, opened(writer))
     taken(writer, opened(writer))
-    ledger.demand_newest(writer, old)
+    fetches.demand_newest(writer, old)

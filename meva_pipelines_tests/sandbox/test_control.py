@@ -10,7 +10,6 @@ import threading
 import time
 from datetime import date
 from pathlib import Path
-from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -112,7 +111,7 @@ def test_warm_pages_are_not_rendered_again_and_two_sandboxes_do_not_disturb_each
         assert one.warm(Format.EGEN, 1_000) == 3
         assert one.service_key != two.service_key
         assert "<totalCount>50<" in get(client, two).text
-        monkeypatch.setattr(Library, "_render", Mock(side_effect=AssertionError("rendered again")))
+        monkeypatch.delattr(Library, "_render")
         for page in (1, 2, 3):
             assert get(client, one, parameters={"pageNo": page, "numOfRows": 1_000}).status_code == 200
         assert get(client, two, parameters={"pageNo": 2}).status_code == 500
