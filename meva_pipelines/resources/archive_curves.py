@@ -4,7 +4,7 @@ A curve is asked for with the fingerprint that it had; one that lies hot only in
 brought back, is therefore looked for in the cold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -51,23 +51,30 @@ class HotAndCold:
         return found if found and found.sha256 == sha256 else self._cold(_MEASURED, test_result_id, sha256)
 
     def _cold(self, table: Archived, parent: int, sha256: str) -> Fingerprinted | None:
+        for held in self.held(table, parent):
+            found = simulation_comparisons.fingerprinted(tuple(held.values()))
+            if found.sha256 == sha256:
+                return found
+        return None
+
+    def held(self, table: Archived, parent: int) -> Iterator[dict[int, StoredCurve]]:
+        """Yield the curves of one parent as each cold part holds them, by their ids in the order of their files.
+
+        The newest part comes first; one that holds none is passed over. Raises as `simulated`.
+        """
         wanted = Wanted(table, (*table.curve, *_POINT), Condition(table.curve[0], Operator.EQ, parent))
         for batch in reversed(archive_batches.parts(self._connection, table)):
             if cold_rows.why_left_out(batch, wanted.filter):
                 continue
             rows = list(cold_rows.read(self._files, batch, wanted, PartEffort(batch)))
             if rows:
-                found = simulation_comparisons.fingerprinted(self._curves(table, parent, rows))
-                if found.sha256 == sha256:
-                    return found
-        return None
+                yield self._curves(table, parent, rows)
 
-    def _curves(self, table: Archived, parent: int, rows: Sequence[pa.RecordBatch]) -> tuple[StoredCurve, ...]:
-        """Return the curves of one parent in the order of their files."""
+    def _curves(self, table: Archived, parent: int, rows: Sequence[pa.RecordBatch]) -> dict[int, StoredCurve]:
         ids = np.concatenate([archive_arrays.whole(batch.column(table.curve[-1])) for batch in rows])
         points = [np.concatenate([archive_arrays.units(batch.column(name)) for batch in rows]) for name in _POINT]
         order = [parent] if table is _SIMULATED else self._files_of(parent)
-        return tuple(StoredCurve(*(column[ids == one] for column in points)) for one in order if (ids == one).any())
+        return {one: StoredCurve(*(column[ids == one] for column in points)) for one in order if (ids == one).any()}
 
     def _files_of(self, test_result_id: int) -> list[int]:
         rows = self._connection.execute(

@@ -5,6 +5,7 @@ audit of the part decides. A comparison by an older method is known by its finge
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -86,7 +87,7 @@ class Checker:
 
     def __init__(self, connection: psycopg.Connection, files: ColdFiles, table: Archived) -> None:
         """Read what was published on a connection, and the other curve of a pair wherever it lies."""
-        self._connection = connection
+        self._connection, self._table = connection, table
         self._parent = _PARENTS[table.curve] if table.curve else None
         self._others = HotAndCold(connection, files)
         self._assembly = _Assembly(table.curve)
@@ -130,6 +131,7 @@ class Checker:
 
     def _judge(self, parent: _Parent, number: int, curves: Mapping[int, StoredCurve]) -> None:
         facts = {fact["curve"]: fact for fact in self._facts.pop(number)}
+        curves = self._completed(number, curves, facts)
         for curve_id, curve in curves.items():
             found = _curve_differences(curve, facts.get(curve_id))
             self._tell("curve", f"{parent.column} {number}, curve {curve_id}", found)
@@ -139,6 +141,17 @@ class Checker:
             ours = simulation_comparisons.fingerprinted(tuple(curves[one] for one in order))
             for row in published:
                 self._tell("comparison", f"comparison {row['id']}", self._comparison_differences(parent, row, ours))
+
+    def _completed(
+        self, number: int, curves: Mapping[int, StoredCurve], facts: Mapping[int, Mapping[str, Any]]
+    ) -> Mapping[int, StoredCurve]:
+        """Return the curves of a parent; where only rows of them came back, whole from a part that has these rows."""
+        if _are_published(curves, facts):
+            return curves
+        for held in self._others.held(self._table, number):
+            if _are_published(held, facts) and all(_lies_in(curve, held.get(one)) for one, curve in curves.items()):
+                return held
+        return curves
 
     def _comparison_differences(self, parent: _Parent, row: Mapping[str, Any], ours: Fingerprinted) -> list[str]:
         mine, other = ("simulation", "test") if parent.is_simulated else ("test", "simulation")
@@ -203,6 +216,24 @@ class _Assembly:
         time_ns, pressure_pa = (np.concatenate(column) for column in zip(*self._pieces, strict=True))
         self._curves[self._key[-1]] = StoredCurve(time_ns, pressure_pa)
         self._pieces = []
+
+
+def _are_published(curves: Mapping[int, StoredCurve], facts: Mapping[int, Mapping[str, Any]]) -> bool:
+    """Whether these are all curves of a parent that have points, each with the fingerprint that was published."""
+    expected = {one for one, fact in facts.items() if fact["num_data_points"]}
+    return expected <= curves.keys() <= facts.keys() and all(
+        facts[one]["curve_sha256"] in {None, curve.sha256} for one, curve in curves.items()
+    )
+
+
+def _lies_in(piece: StoredCurve, whole: StoredCurve | None) -> bool:
+    """Whether every point of a piece is one of a whole curve, as often."""
+    if whole is None:
+        return False
+    ours, theirs = (
+        Counter(zip(curve.time_ns.tolist(), curve.pressure_pa.tolist(), strict=True)) for curve in (piece, whole)
+    )
+    return ours <= theirs
 
 
 def _curve_differences(curve: StoredCurve, fact: Mapping[str, Any] | None) -> list[str]:

@@ -102,9 +102,9 @@ class Laboratory:
             simulation_series.copy(connection, simulation_series.COPY_MEASURED, iter([rows]))
         return int(row[0])
 
-    def archive(self, table: Archived) -> str:
-        """Write the part of a table and return its SHA-256."""
-        part = part_of(table)
+    def archive(self, table: Archived, generation: int = 1) -> str:
+        """Write a part of a table and return its SHA-256."""
+        part = part_of(table, generation)
         with self.postgres.connect(Role.ARCHIVER, work="test") as connection:
             extent = archive_digests.hot(connection, table, part.period)
         return archive_export.write(self.postgres, self.files, part, extent).sha256
@@ -120,9 +120,9 @@ class Laboratory:
             archive_batches.committed(connection, archive_batches.verified(connection, batch))
         self.execute("TRUNCATE mgg.simulation_time_series" if table is SERIES else "TRUNCATE mgg.test_time_series")
 
-    def check(self, table: Archived, sha256: str = "", *, at_once: int = 65_536) -> Invariance:
-        """Read the part of a table, so many rows at a time, and recompute what was published."""
-        sha256 = sha256 or self.archive(table)
+    def check(self, table: Archived, sha256: str = "", *, at_once: int = 65_536, generation: int = 1) -> Invariance:
+        """Read a part of a table, so many rows at a time, and recompute what was published."""
+        sha256 = sha256 or self.archive(table, generation)
         with self.postgres.connect(Role.ARCHIVER, work="test") as connection:
             checker = Checker(connection, self.files, table)
 
@@ -130,7 +130,7 @@ class Laboratory:
                 for start in range(0, batch.num_rows, at_once):
                     checker.add(batch.slice(start, at_once))
 
-            archive_reading.read(self.files, part_of(table), sha256=sha256, each=each)
+            archive_reading.read(self.files, part_of(table, generation), sha256=sha256, each=each)
             return checker.finish()
 
 
@@ -147,8 +147,8 @@ def published(curve: StoredCurve) -> tuple[Decimal, Decimal, int, str]:
     return pressure_mpa, time_ms, curve.points, curve.sha256
 
 
-def part_of(table: Archived) -> Part:
-    return Part(table, Period.named("2024-Q1" if table is SERIES else "2024-Q2"))
+def part_of(table: Archived, generation: int = 1) -> Part:
+    return Part(table, Period.named("2024-Q1" if table is SERIES else "2024-Q2"), generation)
 
 
 @pytest.fixture
@@ -183,6 +183,25 @@ def test_a_curve_of_which_a_few_rows_were_brought_back_is_found_in_the_cold(labo
             " test_date) SELECT test_result_id, id, 0, 0, 0, test_date FROM mgg.test_result_files"
         )
     assert laboratory.check(SERIES) == SOUND[SERIES.name]
+
+
+@pytest.mark.parametrize("table", [SERIES, FIRED], ids=SOUND)
+def test_rows_of_a_curve_that_lies_whole_in_the_cold_are_no_curve_of_their_own(
+    laboratory: Laboratory, table: Archived
+) -> None:
+    """A period of which a few rows had been brought back could never be archived again."""
+    laboratory.commit(FIRED if table is SERIES else SERIES)
+    kept = f"CREATE TABLE public.kept AS SELECT * FROM mgg.{table.name} WHERE {table.curve[-1]} = 1"
+    laboratory.execute(kept + " AND sequence_number < 99")
+    laboratory.commit(table)
+    laboratory.execute(f"INSERT INTO mgg.{table.name} OVERRIDING SYSTEM VALUE SELECT * FROM public.kept")
+    returned = laboratory.check(table, generation=2)
+    assert (returned.curves, returned.differing_curves, returned.differing_comparisons) == (
+        (1, 0, 0) if table is SERIES else (FILES, 0, 0)
+    )
+    assert returned.comparisons == 2 * PAIRS // (SIMULATIONS if table is SERIES else FIRINGS)
+    laboratory.execute(f"UPDATE mgg.{table.name} SET pressure = 0 WHERE sequence_number = 50")
+    assert laboratory.check(table, generation=3).differing_curves > 0, "the row is not the one that lies in the cold"
 
 
 def test_a_pair_whose_other_curve_is_nowhere_differs(laboratory: Laboratory) -> None:
