@@ -1,5 +1,6 @@
 """Quarters that age: planned, written, proved and released by the jobs, as a person starts them in the UI."""
 
+import json
 import os
 import time
 from datetime import date
@@ -191,6 +192,21 @@ def test_a_quarter_comes_back_is_held_and_leaves_again_without_a_new_file(old: L
     assert archived(old, SIMULATED.name).success
     assert old.rows(HOT) == [(0,)]
     assert old.rows("SELECT generation, status FROM mgg.archive_batches") == [(1, "committed")]
+
+
+def test_rows_of_a_curve_come_back_and_leave_again(aged: Location) -> None:
+    """A part of a curve has other fingerprints than the curve, and yet nothing is wrong with it."""
+    before = aged.rows(EVERYTHING)
+    assert archived(aged, SIMULATED.name).success
+    where = json.dumps({"field": "sequence_number", "operator": "lt", "value": 50})
+    wish = {"table": SIMULATED.name, "where": where, "held_by": "kim.ha-neul", "dry_run": False}
+    assert aged.job("archive_restore", config={"bring_rows_back": {"config": wish}}).success
+    ((returned,),) = aged.rows(HOT)
+    assert 0 < returned < len(before)
+    lift = {"table": SIMULATED.name, "period": QUARTER, "by": "kim.ha-neul"}
+    assert aged.job("archive_hold", config={"set_archive_hold": {"config": lift}}).success
+    assert archived(aged, SIMULATED.name).success
+    assert aged.rows(HOT) == [(0,)]
 
 
 def test_rows_that_come_late_make_a_second_part(old: Location, desk: Desk) -> None:
