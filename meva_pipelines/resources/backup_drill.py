@@ -126,6 +126,7 @@ def _physical(postgres: Postgres, vault: Vault, shelf: Shelf, backup: Backup, *,
         dsn = restored.scratch.dsn(user=user, database=database)
         with backup_server.session(dsn, work="compare") as copy:
             found, breaches = backup_fingerprints.taken(copy), judge(copy)
+            superuser = backup_server.superuser(copy)
         return Drill(
             backup=backup,
             target=shelf.target.name,
@@ -134,7 +135,7 @@ def _physical(postgres: Postgres, vault: Vault, shelf: Shelf, backup: Backup, *,
             tables=len(found.tables),
             # Without the log a copy stands at the end of the base, a little before the fingerprints.
             is_comparable=expected.is_exact and goal.restore_point is not None,
-            is_structure_sound=_is_sound(restored.programs, dsn),
+            is_structure_sound=_is_sound(restored.programs, restored.scratch.dsn(user=superuser, database=database)),
             rto_s=restored.seconds,
             rpo_s=(now - latest.covers_until).total_seconds(),
             bases=len(restored.route.bases),

@@ -20,11 +20,19 @@ from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.domain.failures import Refused, Unavailable
 
 SLOT = "meva_backup"
+_FUNCTIONS = ["pg_catalog.pg_create_restore_point(text)", "pg_catalog.pg_switch_wal()"]
+"""What PostgreSQL lets only superusers call unless it is told otherwise."""
+
 _CONNECT_TIMEOUT_S = 10
 _POLL_S = 0.2
 _FACTS = """
 SELECT current_setting('server_version_num')::int AS version, %(tools)s::int AS tools,
   (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_replicate,
+  (SELECT coalesce(array_agg(name), '{}') FROM unnest(%(functions)s::text[]) AS name
+   WHERE NOT has_function_privilege(name, 'EXECUTE')) AS withheld_functions,
+  (SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+   WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\\_%%'
+   AND n.nspname <> 'information_schema' AND NOT has_table_privilege(c.oid, 'SELECT'))::int AS unreadable_tables,
   current_setting('wal_level') AS wal_level,
   coalesce(current_setting('summarize_wal', true), 'off') = 'on' AS summarizes_wal,
   current_setting('max_wal_senders')::int AS max_wal_senders,
@@ -108,7 +116,7 @@ def _is_locked(connection: psycopg.Connection, lock: Lock) -> bool:
 def facts(connection: psycopg.Connection, *, tools: int) -> ServerFacts:
     """Return what decides which backups can be taken."""
     with connection.cursor(row_factory=class_row(ServerFacts)) as cursor:
-        found = cursor.execute(_FACTS, {"tools": tools, "slot": SLOT}).fetchone()
+        found = cursor.execute(_FACTS, {"tools": tools, "slot": SLOT, "functions": _FUNCTIONS}).fetchone()
     if found is None:
         raise Unavailable("PostgreSQL said nothing of itself")
     return found
@@ -143,6 +151,14 @@ def identity(connection: psycopg.Connection) -> Identity:
     if found is None:
         raise Unavailable("PostgreSQL did not say which server it is")
     return found
+
+
+def superuser(connection: psycopg.Connection) -> str:
+    """Return the name of the superuser with whom the server was made; none can be removed or lose its number."""
+    row = connection.execute("SELECT rolname FROM pg_roles WHERE oid = 10").fetchone()
+    if row is None:
+        raise Unavailable("PostgreSQL did not say who its superuser is")
+    return str(row[0])
 
 
 def ensure_slot(connection: psycopg.Connection) -> bool:

@@ -1,5 +1,6 @@
 """Backups of a real server, and the way back to every moment of them."""
 
+import re
 import shutil
 import stat
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from meva_pipelines.assets.backup import log_gaps
 from meva_pipelines.domain.backup.vocabulary import Extent, Trigger
@@ -31,7 +33,9 @@ from meva_pipelines.resources.backup_restoring import Goal
 from meva_pipelines.resources.backup_taking import Request
 from meva_pipelines.resources.embedded_postgres import EmbeddedPostgres, Settings
 from meva_pipelines.resources.failpoints import Injected, Point
+from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema import migrate
+from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.fixtures import backups
 from meva_pipelines_tests.fixtures.backups import OTHER_KEY, REQUEST, History, Site
 
@@ -474,3 +478,31 @@ def test_a_drill_whose_questions_fail_is_written_down_as_well(backed_up: Site) -
     with pytest.raises(psycopg.errors.DivisionByZero):
         backup_drill.run(backed_up.postgres, backed_up.vault, backed_up.shelf, full, judge=judge)
     assert backed_up.rows("SELECT is_passed, details ->> 'error' FROM backup.proofs") == [(False, "DivisionByZero")]
+
+
+@pytest.fixture
+def keeper(backed_up: Site) -> Iterator[Site]:
+    """The site as a user finds it who is no superuser: member of the roles, and allowed to replicate."""
+    roles = ", ".join(role.value for role in Role)
+    backed_up.execute("CREATE ROLE keeper LOGIN REPLICATION PASSWORD 'keeper'")
+    backed_up.execute(f"GRANT {roles} TO keeper")
+    parts = conninfo_to_dict(backed_up.postgres.dsn())
+    url = f"postgresql://keeper:keeper@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    yield Site(Postgres(url=url, home=backed_up.postgres.home), backed_up.vault, backed_up.folder)
+    backed_up.execute("DROP OWNED BY keeper CASCADE")
+    backed_up.execute("DROP ROLE keeper")
+
+
+def test_a_user_with_a_few_rights_backs_up_and_proves(backed_up: Site, keeper: Site) -> None:
+    with pytest.raises(Refused) as refused:
+        keeper.full()
+    assert "1 tables that the user may not read; GRANT pg_read_all_data" in str(refused.value)
+    grant = re.search(r"GRANT EXECUTE ON FUNCTION .*? TO", str(refused.value))
+    assert grant
+    backed_up.execute(f"{grant[0]} keeper")
+    backed_up.execute("GRANT pg_read_all_data TO keeper")
+    backed_up.execute("ALTER TABLE public.specimen OWNER TO meva_owner")
+    full = keeper.full()
+    keeper.log()
+    drill = backup_drill.run(keeper.postgres, keeper.vault, keeper.shelf, full, judge=restored_copies.breaches)
+    assert (drill.is_passed, drill.is_comparable) == (True, True), drill

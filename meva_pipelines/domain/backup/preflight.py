@@ -3,7 +3,7 @@
 Each finding says what was found and what to do, with the exact command where there is one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from meva_pipelines.domain.backup.vocabulary import Extent
@@ -22,6 +22,8 @@ class ServerFacts:
     version: int
     tools: int
     may_replicate: bool
+    withheld_functions: Sequence[str]
+    unreadable_tables: int
     wal_level: str
     summarizes_wal: bool
     max_wal_senders: int
@@ -89,6 +91,19 @@ def _required(facts: ServerFacts) -> Iterator[Finding]:
         if facts.may_replicate
         else "the user may not replicate: only logical dumps are possible, which cannot be restored to any moment. "
         "As an administrator: ALTER ROLE <user> REPLICATION; and allow `replication` for it in pg_hba.conf",
+    )
+    functions = ", ".join(facts.withheld_functions)
+    yield Finding(
+        "functions",
+        not functions,
+        f"the user may not call {functions}. As an administrator: GRANT EXECUTE ON FUNCTION {functions} TO <user>"
+        if functions
+        else "the user may mark a restore point and switch the log",
+    )
+    yield Finding(
+        "reading_right",
+        facts.unreadable_tables == 0,
+        f"{facts.unreadable_tables} tables that the user may not read; GRANT pg_read_all_data TO <user>",
     )
     yield Finding(
         "programs",

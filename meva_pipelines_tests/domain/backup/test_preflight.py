@@ -10,6 +10,8 @@ READY = ServerFacts(
     version=180006,
     tools=18,
     may_replicate=True,
+    withheld_functions=(),
+    unreadable_tables=0,
     wal_level="replica",
     summarizes_wal=True,
     max_wal_senders=10,
@@ -34,6 +36,9 @@ def test_what_is_missing_comes_with_the_command() -> None:
     said = missing(replace(READY, summarizes_wal=False))
     assert "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();" in said["summarize_wal"]
     assert "ALTER ROLE" in missing(replace(READY, may_replicate=False))["replication_right"]
+    said = missing(replace(READY, withheld_functions=("a()", "b(text)"), unreadable_tables=3))
+    assert said["functions"].endswith("GRANT EXECUTE ON FUNCTION a(), b(text) TO <user>")
+    assert said["reading_right"].startswith("3 tables")
 
 
 def test_an_older_server_gets_full_backups_and_the_log() -> None:
