@@ -1,7 +1,7 @@
 """Backups of folders: everything, or the files that changed since the parent. Restoring is `backup_files_restoring`.
 
     files.tar    the content of this backup's own files, in a plain tar
-    index        every file of the sources, one JSON line each: where it was, its SHA-256, which backup has its content
+    index        every file of the sources, as `backup_index` tells
 
 A source that is not there fails the backup. Links, devices and files whose names no restore would accept are left out
 and counted; empty folders are not kept.
@@ -9,28 +9,27 @@ and counted; empty folders are not kept.
 
 import hashlib
 import io
-import json
 import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from meva_pipelines.domain.backup.members import Member, is_contained
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Extent, Method
-from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
-from meva_pipelines.resources import backup_server, backup_taking
-from meva_pipelines.resources.backup_sealing import CHUNK_BYTES, Sealing
-from meva_pipelines.resources.backup_shelves import Shelf
+from meva_pipelines.domain.failures import Refused, Unavailable
+from meva_pipelines.resources import backup_index, backup_server, backup_taking
+from meva_pipelines.resources.backup_index import INDEX, Listing, Marks
+from meva_pipelines.resources.backup_sealing import CHUNK_BYTES
 from meva_pipelines.resources.backup_taking import Request, Vault
 from meva_pipelines.resources.backup_targets import Folder, Target
 from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
 
 PACK = "files.tar"
-INDEX = "index"
 SUBJECT = "files"
 _WHOLE_IN_MEMORY = 4 << 20
 _BLOCK = 512
@@ -38,12 +37,12 @@ _BLOCK = 512
 
 @dataclass(slots=True)
 class Packing:
-    """A file backup under way: what its parent has, where content goes; what was indexed, packed and left out."""
+    """A file backup under way: what its parent has, where content and lines go; what was packed and left out."""
 
     backup_id: str
-    known: Mapping[str, Member]
+    known: Mapping[Marks, bytes]
     write: Callable[[bytes], object]
-    members: list[Member] = field(default_factory=list)
+    listing: Listing
     packed_files: int = 0
     packed_bytes: int = 0
     left_out: int = 0
@@ -60,25 +59,24 @@ def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) 
     sources = vault.source_folders()
     _demand_sources(sources, [shelf.target for shelf in vault.shelves()])
     size = sum(map(_bytes_below, sources.values())) if extent is Extent.FULL else 0
-    with backup_taking.taking(
-        postgres, vault, request, method=Method.FILES, extent=extent, subject=SUBJECT, data_bytes=size
-    ) as (draft, shelf):
+    with (
+        backup_taking.taking(
+            postgres, vault, request, method=Method.FILES, extent=extent, subject=SUBJECT, data_bytes=size
+        ) as (draft, shelf),
+        postgres.connect(Role.READER, work="backup files", autocommit=True) as connection,
+    ):
         parent = (
-            backup_taking.parent(postgres, vault, method=Method.FILES, subject=SUBJECT)
+            backup_taking.parent(connection, vault, method=Method.FILES, subject=SUBJECT)
             if extent is Extent.INCREMENTAL
             else None
         )
-        known = index(*parent) if parent else {}
-        with shelf.part(draft.id, PACK) as pack:
-            packing = Packing(draft.id, known, pack.write)
+        known = backup_index.known(*parent) if parent else {}
+        with shelf.part(draft.id, PACK) as pack, shelf.part(draft.id, INDEX) as listed:
+            packing = Packing(draft.id, known, pack.write, Listing(listed.write))
             _pack(sources, packing)
-        with shelf.part(draft.id, INDEX) as listed:
-            _write_index(packing.members, listed)
-        with backup_server.session(postgres.dsn(), work="backup files") as connection:
-            now = backup_server.clock(connection)
         backup = Backup(
             **draft.facts(),
-            completed_at=now,
+            completed_at=backup_server.clock(connection),
             covers_until=draft.created_at,
             parts=(pack.finished(), listed.finished()),
             key_id=shelf.keyring.sealing_id,
@@ -87,7 +85,7 @@ def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) 
             source_paths=tuple(str(folder) for folder in sources.values()),
             data_types=tuple(sources),
             figures={
-                "files": len(packing.members),
+                "files": packing.listing.files,
                 "packed_files": packing.packed_files,
                 "packed_bytes": packing.packed_bytes,
                 "left_out": packing.left_out,
@@ -99,25 +97,12 @@ def take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent) 
 
 def has_parent(postgres: Postgres, vault: Vault) -> bool:
     """Whether there is a backup of files that an increment can be made on."""
-    try:
-        backup_taking.parent(postgres, vault, method=Method.FILES, subject=SUBJECT)
-    except Refused:
-        return False
-    return True
-
-
-def index(shelf: Shelf, backup: Backup) -> dict[str, Member]:
-    """Return every file of a backup by its source and name.
-
-    Raises:
-        Unusable: the index is not what was written.
-    """
-    with shelf.open(backup, INDEX) as data:
+    with postgres.connect(Role.READER, work="find parent", autocommit=True) as connection:
         try:
-            members = [Member(**json.loads(line)) for line in data]
-        except (ValueError, TypeError) as error:
-            raise Unusable(f"the index of backup {backup.id} cannot be read", rule="backup_index") from error
-    return {member.path: member for member in members}
+            backup_taking.parent(connection, vault, method=Method.FILES, subject=SUBJECT)
+        except Refused:
+            return False
+    return True
 
 
 def _demand_sources(sources: Mapping[str, Path], targets: Iterable[Target]) -> None:
@@ -151,6 +136,7 @@ def _pack(sources: Mapping[str, Path], packing: Packing) -> None:
         for name, entry in _walked(root, packing):
             _take_file(source, name, entry, packing)
     packing.write(b"\0" * (2 * _BLOCK))
+    packing.listing.finish()
 
 
 def _walked(root: Path, packing: Packing) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
@@ -176,18 +162,16 @@ def _walked(root: Path, packing: Packing) -> Iterator[tuple[str, "os.DirEntry[st
 
 def _take_file(source: str, name: str, entry: "os.DirEntry[str]", packing: Packing) -> None:
     """Index one file; its content is packed unless the parent has it."""
-    if not is_contained(name):
-        packing.left_out += 1
-        return
     try:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return
-    before = packing.known.get(f"{source}/{name}")
-    if before is not None and before.is_unchanged(
-        size_bytes=found.st_size, modified_ns=found.st_mtime_ns, changed_ns=found.st_ctime_ns, inode=found.st_ino
-    ):
-        packing.members.append(before)
+    line = packing.known.get(backup_index.marks(f"{source}/{name}", found))
+    if line is not None:
+        packing.listing.add(line)
+        return
+    if not is_contained(name):
+        packing.left_out += 1
         return
     try:
         size, sha256 = _packed(Path(entry.path), f"{source}/{name}", found, packing.write)
@@ -195,19 +179,18 @@ def _take_file(source: str, name: str, entry: "os.DirEntry[str]", packing: Packi
         return
     packing.packed_files += 1
     packing.packed_bytes += size
-    packing.members.append(
-        Member(
-            source=source,
-            name=name,
-            size_bytes=size,
-            modified_ns=found.st_mtime_ns,
-            changed_ns=found.st_ctime_ns,
-            inode=found.st_ino,
-            mode=stat.S_IMODE(found.st_mode),
-            sha256=sha256,
-            pack=packing.backup_id,
-        )
+    member = Member(
+        source=source,
+        name=name,
+        size_bytes=size,
+        modified_ns=found.st_mtime_ns,
+        changed_ns=found.st_ctime_ns,
+        inode=found.st_ino,
+        mode=stat.S_IMODE(found.st_mode),
+        sha256=sha256,
+        pack=packing.backup_id,
     )
+    packing.listing.enter(member)
 
 
 def _packed(path: Path, name: str, found: os.stat_result, write: Callable[[bytes], object]) -> tuple[int, str]:
@@ -257,14 +240,3 @@ def _header(name: str, size: int, found: os.stat_result) -> bytes:
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.mtime = size, stat.S_IMODE(found.st_mode) & 0o777, int(found.st_mtime)
     return member.tobuf(tarfile.PAX_FORMAT, errors="surrogateescape")
-
-
-def _write_index(members: Iterable[Member], sealing: Sealing) -> None:
-    lines: list[str] = []
-    for member in members:
-        lines.append(json.dumps({name: getattr(member, name) for name in Member.__slots__}))
-        if len(lines) == 1_000:
-            sealing.write(("\n".join(lines) + "\n").encode())
-            lines = []
-    if lines:
-        sealing.write(("\n".join(lines) + "\n").encode())

@@ -21,7 +21,7 @@ from meva_pipelines.domain.backup import chains
 from meva_pipelines.domain.backup.members import Limits, Member, contained, is_chosen
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
-from meva_pipelines.resources import backup_extraction, backup_files, failpoints
+from meva_pipelines.resources import backup_extraction, backup_files, backup_index, failpoints
 from meva_pipelines.resources.backup_shelves import Shelf
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.postgres_binaries import Account
@@ -64,7 +64,7 @@ def plan(shelf: Shelf, backup_id: str, patterns: tuple[str, ...] = ()) -> FilesP
     """
     backup = shelf.record(backup_id)
     chains.lineage(list(shelf.inventory().backups.values()), backup)
-    found = {path: member for path, member in backup_files.index(shelf, backup).items() if is_chosen(path, patterns)}
+    found = {path: member for path, member in backup_index.members(shelf, backup).items() if is_chosen(path, patterns)}
     if not found:
         raise Refused(f"nothing in backup {backup_id} matches {', '.join(patterns) or 'anything'}")
     return FilesPlan(backup, found)

@@ -32,6 +32,7 @@ from meva_pipelines.resources.backup_shelves import Shelf
 from meva_pipelines.resources.backup_taking import Request, Vault
 from meva_pipelines.resources.backup_tar import Tap
 from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.schema.roles import Role
 
 BASE = "base.tar"
 MANIFEST = "manifest"
@@ -83,11 +84,7 @@ def _take(postgres: Postgres, vault: Vault, request: Request, *, extent: Extent)
             subject=identity.system_id,
             data_bytes=facts.data_bytes if extent is Extent.FULL else 0,
         ) as (draft, shelf):
-            parent = (
-                backup_taking.parent(postgres, vault, method=Method.PHYSICAL, subject=identity.system_id)
-                if extent is Extent.INCREMENTAL
-                else None
-            )
+            parent = _parent(postgres, vault, identity) if extent is Extent.INCREMENTAL else None
             backup_server.ensure_slot(connection)
             with _manifest_of(parent) as manifest:
                 streamed = _stream(postgres, connection, programs, shelf, draft, manifest)
@@ -122,6 +119,11 @@ def _demand(connection: psycopg.Connection, programs: Programs, extent: Extent) 
         missing = [finding.said for finding in preflight.server(facts) if not finding.is_met]
         raise Refused(f"no increment can be taken: {'; '.join(missing)}")
     return facts
+
+
+def _parent(postgres: Postgres, vault: Vault, identity: Identity) -> tuple[Shelf, Backup]:
+    with postgres.connect(Role.READER, work="find parent", autocommit=True) as connection:
+        return backup_taking.parent(connection, vault, method=Method.PHYSICAL, subject=identity.system_id)
 
 
 def _stream(

@@ -124,7 +124,7 @@ def _pairs(setting: str) -> Iterator[tuple[str, str]]:
         yield ("", word) if not sign or "://" in name else (name, url)
 
 
-def parent(postgres: Postgres, vault: Vault, *, method: Method, subject: str) -> tuple[Shelf, Backup]:
+def parent(connection: psycopg.Connection, vault: Vault, *, method: Method, subject: str) -> tuple[Shelf, Backup]:
     """Return what an increment is made on, and where it lies: the newest backup whose whole line is there and sound.
 
     Called under the lock of backups, so that it cannot expire meanwhile.
@@ -139,8 +139,7 @@ def parent(postgres: Postgres, vault: Vault, *, method: Method, subject: str) ->
         except Unavailable:
             continue
         family = [backup for backup in everything if (backup.method, backup.subject) == (method, subject)]
-        with postgres.connect(Role.READER, work="find parent") as connection:
-            bad = backup_catalog.corrupted(connection, shelf.target.name)
+        bad = backup_catalog.corrupted(connection, shelf.target.name)
         found += [(shelf, backup) for backup in chains.sound(family, bad)]
     if not found:
         raise Refused(f"there is no sound {method} backup to make an increment on: take a full one first")
@@ -166,14 +165,14 @@ def taking(
         Unavailable: no target answers or has room, or another backup is under way.
     """
     with (
-        backup_server.session(postgres.dsn(), work="backup lock") as connection,
+        postgres.connect(Role.WRITER, work="backup lock", autocommit=True) as connection,
         backup_server.exclusively(connection, patience_s=vault.patience_s),
     ):
         shelves = vault.shelves()
-        shelf = backup_shelves.first_reachable(shelves, lambda shelf: _is_fit(postgres, shelf, data_bytes))
-        draft = _draft(postgres, shelves, request, method=method, extent=extent, subject=subject)
-        with postgres.connect(Role.WRITER, work="begin backup") as writer:
-            backup_catalog.begin(writer, draft, run_id=request.run_id)
+        shelf = backup_shelves.first_reachable(shelves, lambda shelf: _is_fit(connection, shelf, data_bytes))
+        draft = _draft(connection, shelves, request, method=method, extent=extent, subject=subject)
+        with connection.transaction():
+            backup_catalog.begin(connection, draft, run_id=request.run_id)
         try:
             yield draft, shelf
         except Exception as error:
@@ -182,14 +181,13 @@ def taking(
         _enter(postgres, shelf, draft)
 
 
-def _is_fit(postgres: Postgres, shelf: Shelf, data_bytes: int) -> bool:
+def _is_fit(connection: psycopg.Connection, shelf: Shelf, data_bytes: int) -> bool:
     """Whether a target is there and has room for data of a size.
 
     Raises:
         Unavailable: it is not; says what is missing.
     """
-    with postgres.connect(Role.READER, work="choose target") as connection:
-        backup_catalog.demand_mounted(connection, shelf.target)
+    backup_catalog.demand_mounted(connection, shelf.target)
     finding = preflight.space(data_bytes=data_bytes, free_bytes=shelf.target.free_bytes())
     if not finding.is_met:
         raise Unavailable(f"target {shelf.target.name} has no room: {finding.said}.")
@@ -197,12 +195,16 @@ def _is_fit(postgres: Postgres, shelf: Shelf, data_bytes: int) -> bool:
 
 
 def _draft(
-    postgres: Postgres, shelves: Iterable[Shelf], request: Request, *, method: Method, extent: Extent, subject: str
+    connection: psycopg.Connection,
+    shelves: Iterable[Shelf],
+    request: Request,
+    *,
+    method: Method,
+    extent: Extent,
+    subject: str,
 ) -> Draft:
-    with postgres.connect(Role.WRITER, work="draft backup") as connection:
-        now = backup_server.clock(connection)
-        known = backup_catalog.highest_sequence(connection)
-    sequence = backup_shelves.next_sequence(shelves, known=known)
+    now = backup_server.clock(connection)
+    sequence = backup_shelves.next_sequence(shelves, known=backup_catalog.highest_sequence(connection))
     return Draft(
         id=records.identifier(at=now, sequence=sequence, mark=secrets.token_hex(4)),
         sequence=sequence,

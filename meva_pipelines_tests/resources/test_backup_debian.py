@@ -16,15 +16,22 @@ from meva_pipelines.assets import backup
 from meva_pipelines.assets import backup_custody as backup_custody_assets
 from meva_pipelines.automation import backup_jobs
 from meva_pipelines.domain.backup.retention import Policy
+from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.domain.days import SEOUL
 from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
 from meva_pipelines.quality import restored_copies
-from meva_pipelines.resources import backup_custody, backup_drill, postgres_binaries
+from meva_pipelines.resources import (
+    backup_custody,
+    backup_drill,
+    backup_files,
+    backup_files_restoring,
+    postgres_binaries,
+)
 from meva_pipelines.resources.backup_targets import PARTIAL, content
 from meva_pipelines.resources.postgres_binaries import Account
 from meva_pipelines.schema import migrate
 from meva_pipelines_tests.fixtures import backups
-from meva_pipelines_tests.fixtures.backups import Site
+from meva_pipelines_tests.fixtures.backups import REQUEST, Site
 from meva_pipelines_tests.fixtures.object_gateway import Gateway
 
 pytestmark = pytest.mark.debian
@@ -119,6 +126,19 @@ def test_a_bucket_takes_backups_proves_them_and_lets_them_go(remote: Site) -> No
     )
     assert done.removed == (kept[0].id,), "the proven chain and the newest one stay"
     assert kept[0].id not in remote.archive.target.folders("backups")
+
+
+def test_a_bucket_takes_folders_and_gives_them_back(remote: Site) -> None:
+    """The large file goes up in parts while the index is under way beside it."""
+    (remote.files / "large").write_bytes(secrets.token_bytes(12 << 20))
+    backup_files.take(remote.postgres, remote.vault, REQUEST, extent=Extent.FULL)
+    (remote.files / "new").write_bytes(b"new")
+    taken = backup_files.take(remote.postgres, remote.vault, REQUEST, extent=Extent.INCREMENTAL)
+    assert taken.figures["packed_files"] == 1
+    plan = backup_files_restoring.plan(remote.archive, taken.id)
+    backup_files_restoring.restore(remote.archive, plan, remote.folder / "back", at=remote.now())
+    for name in ("large", "new"):
+        assert (remote.folder / "back" / "files" / name).read_bytes() == (remote.files / name).read_bytes()
 
 
 def test_a_bucket_shows_nothing_of_an_upload_that_failed(remote: Site) -> None:

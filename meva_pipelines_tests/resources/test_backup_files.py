@@ -75,6 +75,15 @@ def test_an_increment_holds_what_changed_and_restores_everything(filled: Site) -
     assert tree(back(filled, increment(filled), name="third")) == tree(filled.files)
 
 
+def test_a_name_that_is_no_text_is_kept_from_increment_to_increment(filled: Site) -> None:
+    (filled.files / os.fsdecode(b"\xb9\xce\xc1\xdf.csv")).write_bytes(b"named in EUC-KR")
+    full(filled)
+    (filled.files / "005").write_bytes(b"changed")
+    assert increment(filled).figures["packed_files"] == 1
+    (filled.files / "006").write_bytes(b"changed")
+    assert tree(back(filled, increment(filled))) == tree(filled.files)
+
+
 def test_a_change_that_hides_behind_its_old_time_is_seen(filled: Site) -> None:
     """Same size, same modification time: the time of the inode, which nobody can set, gives it away."""
     full(filled)

@@ -44,18 +44,6 @@ class Member:
         """Source and name: unique in a backup."""
         return f"{self.source}/{self.name}"
 
-    def is_unchanged(self, *, size_bytes: int, modified_ns: int, changed_ns: int, inode: int) -> bool:
-        """Whether a file of these properties holds what this member holds.
-
-        The change time of the inode is set by the kernel alone: a file that was given its old times back differs.
-        """
-        return (self.size_bytes, self.modified_ns, self.changed_ns, self.inode) == (
-            size_bytes,
-            modified_ns,
-            changed_ns,
-            inode,
-        )
-
 
 def contained(name: str) -> PurePosixPath:
     """Return a member name as a relative path that stays below whatever root it is put.
