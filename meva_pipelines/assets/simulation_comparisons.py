@@ -24,7 +24,7 @@ from meva_pipelines.resources import (
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Mode
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.simulation_comparisons import Fingerprinted, Pair
+from meva_pipelines.resources.simulation_comparisons import Curves, Fingerprinted, Pair
 from meva_pipelines.schema import mgg_curves, mgg_records
 from meva_pipelines.schema.roles import Role
 
@@ -80,12 +80,20 @@ def pt_comparisons(
     yield _result(postgres, len(pairs))
 
 
-def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: str) -> Iterator[dg.AssetCheckResult]:
-    """Compare pairs, judge and publish them; yields the verdicts.
+def compare(
+    postgres: Postgres,
+    judge: Judge,
+    pairs: Sequence[Pair],
+    *,
+    run_id: str,
+    reader: Callable[[psycopg.Connection], Curves] = Curves,
+) -> Iterator[dg.AssetCheckResult]:
+    """Compare pairs, judge and publish them; yields the verdicts. `reader` finds their curves, in the hot tables alone
+    unless it is another one.
 
     Raises:
         Rejected: the figures did not pass their audit; nothing was published.
-        Refused: a series is not in the hot tables; says where it lies.
+        Refused: a series is not where the reader looks; says where it lies.
     """
     attempt = _open(postgres, run_id)
     rows = simulation_comparisons.rows_of(attempt)
@@ -94,8 +102,7 @@ def compare(postgres: Postgres, judge: Judge, pairs: Sequence[Pair], *, run_id: 
             postgres.connect(Role.WRITER, work=f"compare {attempt.token}") as connection,
             postgres.connect(Role.READER, work="read curves") as reading,
         ):
-            curves = simulation_comparisons.Curves(reading)
-            staged = rows.stage(connection, simulation_comparisons.compared(curves, pairs))
+            staged = rows.stage(connection, simulation_comparisons.compared(reader(reading), pairs))
             ledger.record(connection, attempt.token, received_rows=staged, quarantined_rows=0)
         failpoints.reach(Point.SIMULATION_COMPARED)
         yield from derived.judge_rows(postgres, judge, rows, SUITES, PT_COMPARISONS)
@@ -174,7 +181,7 @@ def _overlay(connection: psycopg.Connection, firing: int) -> dict[str, dg.Metada
         " ON s.id = c.simulation_id WHERE c.test_result_id = %s ORDER BY s.id",
         [firing],
     ).fetchall()
-    curves, away = simulation_comparisons.Curves(connection), list[str]()
+    curves, away = Curves(connection), list[str]()
 
     def trace(read: Callable[[int], Fingerprinted], number: int) -> Trace | None:
         try:

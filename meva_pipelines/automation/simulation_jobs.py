@@ -1,5 +1,6 @@
 """What can be started for simulations and firings: intake, comparisons, activation of a model, takeover."""
 
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -23,7 +24,10 @@ from meva_pipelines.resources import (
     sqlite_source,
     sqlite_takeover,
 )
+from meva_pipelines.resources.archive_curves import Published
+from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.ledger import Mode
+from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.resources.simulation_comparisons import Pair
 from meva_pipelines.resources.simulation_scorecard import Version
@@ -58,11 +62,14 @@ class PairConfig(dg.Config):
 
 
 @dg.op(pool=simulation.POOL)
-def compare_pair(context: dg.OpExecutionContext, config: PairConfig, postgres: Postgres, judge: Judge) -> None:
-    """Compare one simulation with one firing, whatever their work orders are."""
+def compare_pair(
+    context: dg.OpExecutionContext, config: PairConfig, postgres: Postgres, judge: Judge, store: ObjectStore
+) -> None:
+    """Compare one simulation with one firing, whatever their work orders are, wherever their curves lie."""
     with postgres.connect(Role.WRITER, work="find pair") as connection:
         pair = _pair(connection, config)
-    for result in simulation_comparisons.compare(postgres, judge, [pair], run_id=context.run.run_id):
+    reader = partial(Published, files=ColdFiles(store))
+    for result in simulation_comparisons.compare(postgres, judge, [pair], run_id=context.run.run_id, reader=reader):
         context.log.info(f"{result.check_name}: {'passed' if result.passed else result.description}")
 
 

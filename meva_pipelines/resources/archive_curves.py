@@ -1,4 +1,4 @@
-"""Curves wherever they lie: in the hot tables, or in a committed cold part. Only to be compared again, never published.
+"""Curves wherever they lie: in the hot tables, or in a committed cold part. Only to be compared, never published.
 
 A curve is asked for with the fingerprint that it had; one that lies hot only in part, because some of its rows were
 brought back, is therefore looked for in the cold.
@@ -6,6 +6,7 @@ brought back, is therefore looked for in the cold.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import LiteralString
 
 import numpy as np
 import psycopg
@@ -13,15 +14,18 @@ import pyarrow as pa
 
 from meva_pipelines.domain.archive.declared import TABLES, Archived
 from meva_pipelines.domain.archive.filters import Condition, Operator
+from meva_pipelines.domain.simulation import curves
 from meva_pipelines.domain.simulation.curves import StoredCurve
 from meva_pipelines.resources import archive_arrays, archive_batches, cold_rows, simulation_comparisons
 from meva_pipelines.resources import simulation_series as hot
 from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.cold_rows import PartEffort, Wanted
-from meva_pipelines.resources.simulation_comparisons import Fingerprinted
+from meva_pipelines.resources.simulation_comparisons import Curves, Fingerprinted
 
 _SIMULATED, _MEASURED = TABLES["simulation_time_series"], TABLES["test_time_series"]
 _POINT = ("time_point", "pressure")
+_FINGERPRINT = "SELECT curve_sha256 FROM mgg.forward_simulations WHERE id = %s"
+_FINGERPRINTS = "SELECT curve_sha256 FROM mgg.test_result_files WHERE test_result_id = %s ORDER BY position"
 
 
 class HotAndCold:
@@ -81,3 +85,27 @@ class HotAndCold:
             "SELECT id FROM mgg.test_result_files WHERE test_result_id = %s ORDER BY position", [test_result_id]
         ).fetchall()
         return [int(row[0]) for row in rows]
+
+
+class Published(Curves):
+    """Curves as they were published, by their parent alone: those that aged are read from the archive."""
+
+    def __init__(self, connection: psycopg.Connection, files: ColdFiles) -> None:
+        """Read on a connection and from the files of the archive."""
+        super().__init__(connection)
+        self._anywhere = HotAndCold(connection, files)
+
+    def _simulated(self, simulation_id: int) -> Fingerprinted:
+        sha256 = self._published(_FINGERPRINT, simulation_id)
+        found = self._anywhere.simulated(simulation_id, sha256) if sha256 else None
+        return found or super()._simulated(simulation_id)
+
+    def _measured(self, test_result_id: int) -> Fingerprinted:
+        sha256 = self._published(_FINGERPRINTS, test_result_id)
+        found = self._anywhere.measured(test_result_id, sha256) if sha256 else None
+        return found or super()._measured(test_result_id)
+
+    def _published(self, query: LiteralString, parent: int) -> str | None:
+        """Return the fingerprint of the curves of a parent; None where one was not published."""
+        found = [row[0] for row in self._connection.execute(query, [parent])]
+        return curves.together(found) if found and all(found) else None

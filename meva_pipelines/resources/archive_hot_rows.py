@@ -28,11 +28,6 @@ class Measure:
     oldest: date | datetime | None = None
     newest: date | datetime | None = None
 
-    @property
-    def is_counted(self) -> bool:
-        """Whether the rows were counted."""
-        return self.oldest is not None
-
 
 def named(table: Archived) -> sql.Identifier:
     """Return the name of a table for a statement."""

@@ -74,11 +74,11 @@ def read(files: ColdFiles, part: Part, *, sha256: str, each: Each | None = None)
         with _proved(part), parquet.ParquetFile(file, page_checksum_verification=True) as content:
             version = demand_schema(content, part)
             seen = _Seen(part, content.schema_arrow)
-            for batch in content.iter_batches(archive_export.ROW_GROUP_ROWS):
+            row_groups = content.num_row_groups
+            for batch in _batches(content):
                 seen.add(batch)
                 if each is not None:
                     each(archive_schemas.conform(batch, part.table))
-            row_groups = content.num_row_groups
     failpoints.reach(Point.ARCHIVE_REREAD)
     return Reread(
         part=part,
@@ -91,6 +91,12 @@ def read(files: ColdFiles, part: Part, *, sha256: str, each: Each | None = None)
         forbidden_nulls=seen.forbidden_nulls,
         profiles=tuple(seen.profiles.values()),
     )
+
+
+def _batches(content: parquet.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield all rows, one row group after the other: an iterator over all of them would keep the bytes of the file."""
+    for group in range(content.num_row_groups):
+        yield from content.iter_batches(archive_export.ROW_GROUP_ROWS, [group])
 
 
 def _demand_bytes(file: pa.NativeFile, part: Part, sha256: str) -> int:

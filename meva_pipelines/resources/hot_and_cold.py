@@ -5,10 +5,9 @@ shares a lock that a release takes for itself, and begins its snapshot under it:
 exactly once.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from typing import TypeAlias
 
@@ -24,7 +23,6 @@ from meva_pipelines.domain.archive.ranges import relaxed
 from meva_pipelines.domain.failures import Refused, Unavailable
 from meva_pipelines.resources import (
     archive_batches,
-    archive_digests,
     archive_predicates,
     cold_rows,
     copied_batches,
@@ -33,6 +31,7 @@ from meva_pipelines.resources import (
 from meva_pipelines.resources.archive_batches import Batch
 from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.cold_rows import Effort, PartEffort, Wanted
+from meva_pipelines.resources.hot_keys import HotKeys
 from meva_pipelines.resources.large_streams import Stream
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
@@ -52,7 +51,6 @@ class Answer:
 
 Rows: TypeAlias = Generator[pa.RecordBatch]
 Layers: TypeAlias = dict[Period, list[Batch]]
-Keys: TypeAlias = Callable[[], Rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,40 +193,35 @@ def _cold(
     sources: _Sources, asked: Query, layers: Layers, columns: Sequence[str]
 ) -> Generator[tuple[Period, pa.RecordBatch]]:
     for period, parts in layers.items():
-        above = _hot_keys(sources, asked, period)
-        for batch in parts:
-            for rows in _part(sources, asked, batch, above, columns):
+        keys = HotKeys(sources.connection, asked.table, period)
+        hot = keys if keys.are_there(_on_keys(asked)) else None
+        for place, batch in enumerate(parts):
+            for rows in _part(sources, asked, batch, columns, hot=hot, above=parts[:place]):
                 yield period, rows
-            above = [*above, partial(_cold_keys, sources, asked, batch)]
 
 
-def _part(sources: _Sources, asked: Query, batch: Batch, above: Sequence[Keys], columns: Sequence[str]) -> Rows:
-    """Yield the rows of a part whose keys lie nowhere above it."""
+def _part(
+    sources: _Sources,
+    asked: Query,
+    batch: Batch,
+    columns: Sequence[str],
+    *,
+    hot: HotKeys | None,
+    above: Sequence[Batch],
+) -> Rows:
+    """Yield the rows of a part whose keys lie neither hot nor in a part above it."""
     table, effort = asked.table, sources.effort.of(batch)
-    if not above:
-        yield from cold_rows.read(sources.files, batch, Wanted(table, tuple(columns), asked.filter), effort)
-        return
-    wanted = Wanted(table, tuple(dict.fromkeys([*columns, *table.key])), asked.filter)
-    rows = Stream(wanted.schema, cold_rows.read(sources.files, batch, wanted, effort))
-    hidden = Stream(cold_rows.chosen(table, table.key), chain.from_iterable(keys() for keys in above))
-    for found in large_streams.without(rows, hidden, table.key):
+    names = dict.fromkeys([*columns, *table.key]) if hot or above else columns
+    wanted = Wanted(table, tuple(names), asked.filter)
+    rows: Iterable[pa.RecordBatch] = cold_rows.read(sources.files, batch, wanted, effort)
+    if hot:
+        rows = hot.hide(rows)
+    if above:
+        hidden = chain.from_iterable(_cold_keys(sources, asked, one) for one in above)
+        keys = Stream(cold_rows.chosen(table, table.key), hidden)
+        rows = large_streams.without(Stream(wanted.schema, rows), keys, table.key)
+    for found in rows:
         yield found.select(columns)
-
-
-def _hot_keys(sources: _Sources, asked: Query, period: Period) -> list[Keys]:
-    """Return the place of the hot keys of a period that may hide chosen rows, if there are any."""
-    table = asked.table
-    bounds = {name: sql.Literal(moment) for name, moment in archive_digests.bounds(table, period).items()}
-    inside = sql.SQL("{age} >= {start} AND {age} < {end} AND {chosen}").format(
-        age=sql.Identifier(table.age_column),
-        chosen=archive_predicates.condition(_on_keys(asked), table),
-        **bounds,
-    )
-    statement = _selected(table, table.key, inside)
-    found = sources.connection.execute(sql.SQL("SELECT EXISTS ({})").format(statement)).fetchone()
-    if found is None or not found[0]:
-        return []
-    return [partial(copied_batches.fetched, sources.connection, statement, cold_rows.chosen(table, table.key))]
 
 
 def _cold_keys(sources: _Sources, asked: Query, batch: Batch) -> Rows:

@@ -129,7 +129,7 @@ class Curves:
 
 def fingerprinted(several: tuple[StoredCurve, ...]) -> Fingerprinted:
     """Return the curve of a simulation, or those of a firing in the order of its files, as it is compared."""
-    return Fingerprinted(_traced(lambda: curves.mean(several)), curves.together(several))
+    return Fingerprinted(_traced(lambda: curves.mean(several)), curves.together([curve.sha256 for curve in several]))
 
 
 def _traced(read: Callable[[], Trace]) -> Trace | str:

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
 from meva_pipelines.assets import tables
 from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS
 from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
 from meva_pipelines.domain.simulation import curves
-from meva_pipelines.resources import simulation_series
+from meva_pipelines.resources import simulation_comparisons, simulation_series
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.sandbox import firing_files
 from meva_pipelines.sandbox.firings import GOOD_MODEL, WORSE_MODEL, Season
@@ -186,10 +187,28 @@ def test_a_pair_that_waits_for_the_archive_is_counted(firing_range: Range) -> No
     firing_range.archive("test_time_series")
     (event,) = firing_range.run(FIRINGS, [PT_COMPARISONS]).get_asset_materialization_events()
     assert event.materialization.metadata["pairs_in_archive"].value == 2 * 3 * 2
+
+
+@pytest.mark.parametrize("table", ["test_time_series", "simulation_time_series"])
+def test_a_pair_that_is_asked_for_is_compared_wherever_its_curves_lie(firing_range: Range, table: str) -> None:
+    """The figures of curves that aged are those of the curves that were hot."""
+    firing_range.take_season(SEASON)
     pair = {"simulation": SEASON.simulations(next(SEASON.work_orders()))[0].name}
     pair["firing"] = next(SEASON.firings(next(SEASON.work_orders()))).name
-    assert not firing_range.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
-    assert "lies in the archive: bring 2026-Q1" in firing_range.location.newest_run()["error"]
+
+    def compared() -> list[tuple[object, ...]]:
+        assert firing_range.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
+        measured = sql.SQL(", ").join(map(sql.Identifier, simulation_comparisons.MEASURED))
+        found = firing_range.location.rows(
+            sql.SQL("SELECT {} FROM mgg.pt_comparisons ORDER BY alignment").format(measured).as_string()
+        )
+        firing_range.location.execute("DELETE FROM mgg.pt_comparisons")
+        return found
+
+    hot = compared()
+    assert len(hot) == 2
+    firing_range.archive(table)
+    assert compared() == hot
 
 
 def test_every_check_of_both_ways_in_passes(firing_range: Range) -> None:

@@ -51,7 +51,7 @@ def test_the_plan_names_every_period_that_holds_rows(desk: Desk) -> None:
         ("aed_history", "2024-Q1"): 1,
         ("aed_history", "2024-Q4"): 1,
     }
-    assert all(planned.is_due and planned.hot.is_counted and planned.hot.size > 0 for planned in found.values())
+    assert all(planned.is_due and planned.hot.oldest and planned.hot.size > 0 for planned in found.values())
     series = found["simulation_time_series", "2024-Q2"].hot
     assert series.oldest == series.newest == QUARTER.end
     with desk.postgres.connect(Role.READER, work="test") as connection:
@@ -64,8 +64,8 @@ def test_what_is_young_is_estimated_and_says_until_when(desk: Desk) -> None:
     desk.supersede(desk.old(1))
     desk.execute("ANALYZE mgg.simulation_time_series")
     young = {planned.table.name: planned for planned in plan(desk).values()}
-    assert (young["simulation_time_series"].hot.rows, young["simulation_time_series"].hot.is_counted) == (POINTS, False)
-    assert (young["aed_history"].hot.rows, young["aed_history"].hot.is_counted) == (1, True)
+    assert (young["simulation_time_series"].hot.rows, young["simulation_time_series"].hot.oldest) == (POINTS, None)
+    assert (young["aed_history"].hot.rows, young["aed_history"].hot.oldest is None) == (1, False)
     for planned in young.values():
         assert str(planned.why_not).startswith("hot until ")
     assert due(desk) == []

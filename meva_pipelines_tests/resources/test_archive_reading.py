@@ -141,6 +141,19 @@ def test_order_is_also_seen_between_batches(files: ColdFiles) -> None:
     assert rule_of(files, place(files, PART, points(*numbers))) == "archive_order"
 
 
+def test_a_file_is_not_held_in_memory_while_it_is_read(files: ColdFiles) -> None:
+    """A reader of all row groups at once keeps the bytes of every one that it has read."""
+    path, random = path_of(files), Random(9)
+    path.parent.mkdir(parents=True)
+    rows = points(*range(200_000), id=[random.getrandbits(62) for _ in range(200_000)])
+    labelled = rows.replace_schema_metadata(archive_export.labels(PART, 1))
+    parquet.write_table(labelled, path, row_group_size=1_000, write_page_checksum=True)
+    sha256, held = hashlib.sha256(path.read_bytes()).hexdigest(), [pa.total_allocated_bytes()]
+    found = archive_reading.read(files, PART, sha256=sha256, each=lambda _: held.append(pa.total_allocated_bytes()))
+    assert (found.row_groups, len(held)) == (200, 201)
+    assert max(held) - held[0] < path.stat().st_size / 4
+
+
 def test_rows_of_another_time_are_counted(files: ColdFiles) -> None:
     moments: list[object] = [QUARTER.start, QUARTER.end]
     found = archive_reading.read(files, PART, sha256=place(files, PART, points(0, 1, created_at=moments)))

@@ -18,7 +18,6 @@ from meva_pipelines.resources.sqlite_takeover import Takeover
 from meva_pipelines.sandbox.firings import Season
 from meva_pipelines.schema.roles import Role
 from meva_pipelines_tests.fixtures import old_databases
-from meva_pipelines_tests.fixtures.firings import ARCHIVED
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ORDERS = 3
@@ -141,7 +140,11 @@ def test_rows_that_were_archived_since_are_proved_as_they_were(postgres: Postgre
     with pytest.raises(Rejected, match="simulation_time_series differs"):
         take_over(postgres, old)
     with psycopg.connect(postgres.dsn()) as connection:
-        connection.execute(ARCHIVED, ["simulation_time_series", *["2024-01-01 00:00+00"] * 2])
+        connection.execute(
+            "INSERT INTO mgg.archive_batches (batch_name, table_name, period, start_date, end_date, row_count, digest,"
+            " parquet_file_path, checksum, status, verified_at, archived_at) VALUES ('b', 'simulation_time_series',"
+            " '2024-Q1', '2024-01-01Z', '2024-04-01Z', 1, '1', 'p', 'c', 'committed', now(), now())"
+        )
     again = take_over(postgres, old)["simulation_time_series"]
     assert again.proved_before is not None
     assert (again.rows, again.digest) == (first.rows, first.digest)

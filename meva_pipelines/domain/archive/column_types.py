@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TypeAlias
 
-Value: TypeAlias = int | Decimal | str | bool | date | datetime
+Value: TypeAlias = int | Decimal | str | date | datetime
 """A value of a column; NULL is None."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
@@ -87,23 +87,6 @@ class TextType:
 
 
 @dataclass(frozen=True, slots=True)
-class BooleanType:
-    """True or false."""
-
-    def read(self, raw: object) -> bool:
-        """Return the value of a boolean or of its text.
-
-        Raises:
-            ValueError: it is neither; the message is the rule.
-        """
-        if isinstance(raw, bool):
-            return raw
-        if raw not in {"true", "false"}:
-            raise ValueError("the column holds true or false")
-        return raw == "true"
-
-
-@dataclass(frozen=True, slots=True)
 class DateType:
     """Days."""
 
@@ -153,6 +136,6 @@ class OpaqueType:
         raise ValueError("the column can be asked only whether it is null")
 
 
-ColumnType: TypeAlias = IntegerType | DecimalType | TextType | BooleanType | DateType | MomentType | OpaqueType
+ColumnType: TypeAlias = IntegerType | DecimalType | TextType | DateType | MomentType | OpaqueType
 Columns: TypeAlias = Mapping[str, ColumnType]
 """The columns that may be named, in the order of the table."""

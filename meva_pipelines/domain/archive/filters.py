@@ -17,7 +17,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from meva_pipelines.domain.archive.column_types import BooleanType, Columns, ColumnType, TextType, Value
+from meva_pipelines.domain.archive.column_types import Columns, ColumnType, TextType, Value
 from meva_pipelines.domain.failures import Refused
 
 MAX_DEPTH: Final = 32
@@ -201,8 +201,6 @@ def _typed(operator: Operator, raw: object, kind: ColumnType) -> Value | tuple[V
         if operator not in _NULLABLE:
             raise ValueError("null can be asked for only with eq and ne")
         return None
-    if operator in ORDERING and isinstance(kind, BooleanType):
-        raise ValueError("true and false have no order: use eq or ne")
     if operator is Operator.LIKE:
         return _pattern(raw, kind)
     if operator not in MEMBERSHIP:

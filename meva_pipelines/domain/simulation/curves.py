@@ -5,6 +5,7 @@ fingerprint therefore always tell of the same numbers. What a curve means is dec
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -151,8 +152,8 @@ def mean(several: tuple[StoredCurve, ...]) -> Trace:
     return Trace(base, np.mean([np.interp(base, one.time_ms, one.pressure_mpa) for one in traces], axis=0))
 
 
-def together(several: tuple[StoredCurve, ...]) -> str:
-    """Return the fingerprint of all curves of a firing: that of the curve, or SHA-256 over those of several."""
-    if len(several) == 1:
-        return several[0].sha256
-    return hashlib.sha256("\n".join(curve.sha256 for curve in several).encode()).hexdigest()
+def together(fingerprints: Sequence[str]) -> str:
+    """Return the fingerprint of all curves of a firing by their own: that of the curve, or SHA-256 over several."""
+    if len(fingerprints) == 1:
+        return fingerprints[0]
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()

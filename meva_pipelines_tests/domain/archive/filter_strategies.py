@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import strategies as st
 
 from meva_pipelines.domain.archive.column_types import (
-    BooleanType,
     Columns,
     ColumnType,
     DateType,
@@ -23,7 +22,6 @@ TEXTS = st.text(st.sampled_from("aB_%\\ é가하\U0001f9ea\n\"',1"), max_size=4)
 PATTERNS = st.lists(st.sampled_from(["%", "_", "\\%", "\\_", "\\\\", "a", "B", "가", "\n", "é"]), max_size=4).map(
     "".join
 )
-OPERATORS_OF_BOOLEANS = [Operator.EQ, Operator.NE, Operator.IN, Operator.NOT_IN]
 
 
 def values(kind: ColumnType) -> st.SearchStrategy[Any]:
@@ -35,8 +33,6 @@ def values(kind: ColumnType) -> st.SearchStrategy[Any]:
             return st.integers(-30, 30).map(lambda number: Decimal(number).scaleb(-scale))
         case TextType():
             return TEXTS
-        case BooleanType():
-            return st.booleans()
         case DateType():
             return st.dates(date(2023, 12, 29), date(2024, 1, 3))
         case MomentType():
@@ -50,8 +46,8 @@ def values(kind: ColumnType) -> st.SearchStrategy[Any]:
 def conditions(draw: st.DrawFn, columns: Columns) -> Condition:
     field = draw(st.sampled_from(sorted(columns)))
     kind = columns[field]
-    operators = OPERATORS_OF_BOOLEANS if isinstance(kind, BooleanType) else sorted(set(Operator) - {Operator.LIKE})
-    operator = draw(st.sampled_from([*operators, Operator.LIKE] if isinstance(kind, TextType) else operators))
+    operators = set(Operator) if isinstance(kind, TextType) else set(Operator) - {Operator.LIKE}
+    operator = draw(st.sampled_from(sorted(operators)))
     if operator is Operator.LIKE:
         return Condition(field, operator, draw(PATTERNS))
     if operator in {Operator.IN, Operator.NOT_IN}:

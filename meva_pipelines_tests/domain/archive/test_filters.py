@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meva_pipelines.domain.archive.column_types import (
-    BooleanType,
     Columns,
     DateType,
     DecimalType,
@@ -45,7 +44,6 @@ COLUMNS: Columns = {
     "place": IntegerType(32),
     "pressure": DecimalType(10, 6),
     "notes": TextType(),
-    "is_valid": BooleanType(),
     "test_date": DateType(),
     "created_at": MomentType(),
     "hash": OpaqueType(),
@@ -111,8 +109,6 @@ def test_a_pattern_becomes_an_expression_that_matches_the_same(text: str, patter
         ("pressure", 40, Decimal("40.000000")),
         ("notes", "", ""),
         ("notes", "심장 % 충격기", "심장 % 충격기"),
-        ("is_valid", "true", True),
-        ("is_valid", False, False),
         ("test_date", "2024-02-29", date(2024, 2, 29)),
         ("created_at", "2024-01-01T09:00:00+09:00", datetime(2024, 1, 1, tzinfo=UTC)),
         ("created_at", "2024-01-01 00:00:00.000001Z", datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
@@ -154,8 +150,6 @@ def test_a_number_of_json_is_read_exactly() -> None:
         ("notes", "like", "100%\\", "single backslash"),
         ("notes", "like", "\\\\\\", "single backslash"),
         ("id", "like", "1%", "like is for text"),
-        ("is_valid", "eq", "yes", "true or false"),
-        ("is_valid", "gt", False, "no order"),
         ("test_date", "eq", "2023-02-29", "no such day"),
         ("test_date", "eq", "2023-W01-1", "written 2024-01-31"),
         ("created_at", "eq", "2024-01-01", "with their time zone"),
