@@ -1,6 +1,7 @@
 """What every test finds: an environment without settings, and the fixtures of `fixtures/`."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -35,8 +36,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TIMESCALEDB_URL] = os.environ.get("MEVA_TIMESCALEDB_URL", "")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_outside() -> Iterator[None]:
+    """Fixtures that outlive a test see no setting of the project or of Dagster from the outside either."""
+    with pytest.MonkeyPatch.context() as environment:
+        _clear(environment)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see no setting of the project or of Dagster from the outside."""
+    """Tests see no setting of the outside, nor one of another test."""
+    _clear(monkeypatch)
+
+
+def _clear(environment: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("MEVA_", "DAGSTER_"))]:
-        monkeypatch.delenv(name)
+        environment.delenv(name)
