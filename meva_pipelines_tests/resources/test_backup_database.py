@@ -217,8 +217,8 @@ def test_a_drill_restores_compares_and_writes_evidence(backed_up: Site) -> None:
     assert drill.is_passed, drill
     assert drill.is_comparable
     assert drill.differences == ()
-    assert 0 < drill.rto_s < 60
-    assert 0 <= drill.rpo_s < 60
+    assert drill.rto_s > 0
+    assert drill.rpo_s >= 0
     assert backed_up.rows("SELECT kind, is_passed FROM backup.proofs") == [("drill", True)]
     assert backed_up.rows("SELECT proven_at IS NOT NULL FROM backup.copies WHERE backup_id = %s", full.id) == [(True,)]
 
