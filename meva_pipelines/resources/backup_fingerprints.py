@@ -23,11 +23,12 @@ _BUSY = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.InsufficientPrivilege,
 )
-_TABLES = """
-SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-ORDER BY 1, 2
-"""
+_PERMANENT = sql.SQL(
+    "pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relpersistence = 'p'"
+    " AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
+)
+_TABLES = sql.SQL("SELECT n.nspname, c.relname FROM {} ORDER BY 1, 2").format(_PERMANENT)
+_UNREADABLE = sql.SQL("SELECT count(*) FROM {} AND NOT has_table_privilege(c.oid, 'SELECT')").format(_PERMANENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,12 @@ def taken(connection: psycopg.Connection) -> Prints:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         return in_transaction(connection)
+
+
+def unreadable(connection: psycopg.Connection) -> int:
+    """Return of how many tables no prints can be taken, because the user may not read them."""
+    row = connection.execute(_UNREADABLE).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def differences(expected: Prints, found: Prints) -> list[str]:

@@ -1,7 +1,7 @@
-"""What a backup asks of the server it is taken from: facts, the replication slot, restore points, the lock.
+"""What a backup asks of the server it is taken from: facts, the replication slot, its log, the locks.
 
-Everything here speaks SQL as the user of the warehouse's address, because replication is a right of users, not of
-the roles that pieces of work take.
+What needs a right to replicate speaks SQL as the user of the warehouse's address, because that is a right of users,
+not of the roles that pieces of work take.
 """
 
 import time
@@ -18,6 +18,7 @@ from meva_pipelines.domain.backup import preflight
 from meva_pipelines.domain.backup.preflight import ServerFacts
 from meva_pipelines.domain.backup.vocabulary import Extent
 from meva_pipelines.domain.failures import Refused, Unavailable
+from meva_pipelines.resources import backup_fingerprints
 
 SLOT = "meva_backup"
 _FUNCTIONS = ["pg_catalog.pg_create_restore_point(text)", "pg_catalog.pg_switch_wal()"]
@@ -30,9 +31,7 @@ SELECT current_setting('server_version_num')::int AS version, %(tools)s::int AS 
   (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_replicate,
   (SELECT coalesce(array_agg(name), '{}') FROM unnest(%(functions)s::text[]) AS name
    WHERE NOT has_function_privilege(name, 'EXECUTE')) AS withheld_functions,
-  (SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-   WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\\_%%'
-   AND n.nspname <> 'information_schema' AND NOT has_table_privilege(c.oid, 'SELECT'))::int AS unreadable_tables,
+  %(unreadable)s::int AS unreadable_tables,
   current_setting('wal_level') AS wal_level,
   coalesce(current_setting('summarize_wal', true), 'off') = 'on' AS summarizes_wal,
   current_setting('max_wal_senders')::int AS max_wal_senders,
@@ -115,8 +114,10 @@ def _is_locked(connection: psycopg.Connection, lock: Lock) -> bool:
 
 def facts(connection: psycopg.Connection, *, tools: int) -> ServerFacts:
     """Return what decides which backups can be taken."""
+    unreadable = backup_fingerprints.unreadable(connection)
+    given = {"tools": tools, "slot": SLOT, "functions": _FUNCTIONS, "unreadable": unreadable}
     with connection.cursor(row_factory=class_row(ServerFacts)) as cursor:
-        found = cursor.execute(_FACTS, {"tools": tools, "slot": SLOT, "functions": _FUNCTIONS}).fetchone()
+        found = cursor.execute(_FACTS, given).fetchone()
     if found is None:
         raise Unavailable("PostgreSQL said nothing of itself")
     return found

@@ -187,5 +187,9 @@ def test_many_devices_share_their_location_as_in_reality() -> None:
     assert sum(count for count in points.values() if count > 1) > 500
 
 
+def test_the_whole_country_has_more_than_eighty_thousand_devices() -> None:
+    assert sum(1 for _ in Registry().devices(DAY)) == Registry().count(DAY) > 80_000
+
+
 def test_numbers_come_in_order(registry: Registry) -> None:
     assert np.all(np.diff(registry.numbers(DAY)) > 0)
