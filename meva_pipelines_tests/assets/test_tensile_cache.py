@@ -29,7 +29,7 @@ def cached(location: Location, redis_url: str) -> Shop:
 def subscriber(redis_url: str) -> Iterator[PubSub]:
     with Redis.from_url(redis_url) as redis, redis.pubsub(ignore_subscribe_messages=True) as listening:
         listening.subscribe(CHANNEL)
-        listening.get_message(timeout=5)
+        listening.get_message(timeout=60)
         yield listening
 
 
@@ -51,7 +51,7 @@ def test_approved_values_and_newest_results_can_be_read(cached: Shop) -> None:
 def test_subscribers_are_told_after_each_publication_of_which(cached: Shop, subscriber: PubSub) -> None:
     cached.intake(sound(STEEL_4140))
     assert cached.job("tensile_comparison").success
-    messages = [subscriber.get_message(timeout=5) for _ in range(2)]
+    messages = [subscriber.get_message(timeout=60) for _ in range(2)]
     told = {entry["namespace"]: entry["token"] for entry in (json.loads(m["data"]) for m in messages if m)}
     tokens = dict(
         cached.location.rows("SELECT subject, max(token) FROM ops.sync_runs WHERE status = 'published' GROUP BY 1")

@@ -15,8 +15,8 @@ from typing import Any
 
 import meva_pipelines
 
-RUN_TIMEOUT_S = 40.0
-START_TIMEOUT_S = 60.0
+RUN_TIMEOUT_S = 300.0
+START_TIMEOUT_S = 300.0
 _NUMBERS = itertools.count(1)
 
 

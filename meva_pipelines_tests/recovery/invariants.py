@@ -329,7 +329,7 @@ def breaches(url: str, store: Path, *, secrets: Sequence[str] = ()) -> list[str]
         ]
 
 
-def leftovers(url: str, store: Path, *, patience_s: float = 2.0) -> list[str]:
+def leftovers(url: str, store: Path, *, patience_s: float = 60.0) -> list[str]:
     """Ask what is left behind; a server needs a moment to notice that a client was killed."""
     deadline = time.monotonic() + patience_s
     while True:

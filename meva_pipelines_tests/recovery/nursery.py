@@ -50,7 +50,10 @@ _WAITS: list[float] = []
 
 
 class HastySource(EgenSource):
-    """The registry, asked by a client that notes how long it would wait instead of waiting."""
+    """The registry, asked by a client that notes how long it would wait instead of waiting.
+
+    A fetch has all the time that a slow machine needs, unless the environment names a `PATIENCE_S`.
+    """
 
     @contextmanager
     def session(
@@ -60,6 +63,7 @@ class HastySource(EgenSource):
         sleep: Callable[[float], object] | None = None,
         within_s: float | None = None,
     ) -> Iterator[EgenSession]:
+        within_s = float(os.environ["PATIENCE_S"]) if "PATIENCE_S" in os.environ else within_s
         with super().session(transport=transport, sleep=sleep or _WAITS.append, within_s=within_s) as session:
             yield session
 
@@ -133,12 +137,11 @@ def _location(*, is_isolated: bool = False) -> dg.Definitions:
                 service_key=dg.EnvVar("MEVA_EGEN_SERVICE_KEY"),
                 dialect=dg.EnvVar("MEVA_EGEN_DIALECT"),
                 page_size=100,
-                read_timeout_s=1.0,
-                budget_s=5.0,
+                read_timeout_s=5.0,
             ),
             "landing": Landing(url=dg.EnvVar("MEVA_LANDING_URL"), settle_s=0),
             "cache": Cache(url=dg.EnvVar("MEVA_REDIS_URL")),
-            "webhook": Webhook(url=dg.EnvVar("MEVA_ALERT_WEBHOOK_URL"), timeout_s=2.0),
+            "webhook": Webhook(url=dg.EnvVar("MEVA_ALERT_WEBHOOK_URL"), timeout_s=10.0),
             "vault": Vault(
                 url=dg.EnvVar("MEVA_BACKUP_URL"), key=dg.EnvVar("MEVA_BACKUP_KEY"), home=dg.EnvVar("MEVA_HOME")
             ),

@@ -73,7 +73,7 @@ def test_the_older_of_two_syncs_wins_when_it_holds_the_lock_already(
         scene.registry.set(day=SECOND_DAY)
         older = held(scene, Point.PUBLISH_LOCKED)
         newer = scene.start_sync(SECOND_DAY)
-        await_waiting(scene)
+        scene.await_waiting()
         assert woken(older).is_success
         assert newer.end().is_success
         assert scene.rows("SELECT token, status FROM ops.sync_runs WHERE token > 1 ORDER BY 1") == [
@@ -83,14 +83,6 @@ def test_the_older_of_two_syncs_wins_when_it_holds_the_lock_already(
         assert invariants.content(scene.url, ["aed.aed_data"]).differences(second_day) == []
         assert invariants.breaches(scene.url, scene.store) == []
         assert invariants.leftovers(scene.url, scene.store) == []
-
-
-def await_waiting(scene: Scene, *, timeout_s: float = 20.0) -> None:
-    """Wait until a session waits for the lock of the registry."""
-    deadline = time.monotonic() + timeout_s
-    while not scene.rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
-        assert time.monotonic() < deadline, "nobody waits for the lock"
-        time.sleep(0.02)
 
 
 def demand_one_winner(scene: Scene, expected: invariants.Content, *, winner: int) -> None:

@@ -36,6 +36,7 @@ class Case:
     world: Mapping[str, object] = field(default_factory=dict)
     faults: tuple[dict[str, object], ...] = ()
     key: str = ""
+    patience_s: float | None = None
     dialect: str = "data_go_kr"
     error: str = ""
     says: str = ""
@@ -70,9 +71,14 @@ REFUSED: Mapping[str, Case] = {
         faults=(rule("clock_ahead", hours=24 * 365 * 20),), dialect="egen", error="Rejected", says="few_records"
     ),
     "huge field": Case(faults=(rule("huge_field", page=2),), error="Refused", says="expands more than 300 times"),
-    "silence": Case(faults=(rule("stall", page=2, seconds=30.0),), error="Unavailable", says="ReadTimeout"),
+    "silence": Case(
+        faults=(rule("stall", page=2, seconds=60.0),), patience_s=4.0, error="Unavailable", says="ReadTimeout"
+    ),
     "slow loris": Case(
-        faults=(rule("slow_body", page=2, seconds=30.0, chunks=60),), error="Unavailable", says="BUDGET_SPENT"
+        faults=(rule("slow_body", page=2, seconds=60.0, chunks=60),),
+        patience_s=4.0,
+        error="Unavailable",
+        says="BUDGET_SPENT",
     ),
     "too many requests": Case(faults=(rule("too_many_requests"),), error="Unavailable", says="too many requests"),
     "500": Case(faults=(rule("status", status=500),), error="Unavailable", says="HTTP_500"),
@@ -113,6 +119,8 @@ def second_day(scene: Scene, case: Case, **arguments: Any) -> Outcome:
     scene.registry.break_by(*case.faults)
     if case.key:
         scene.overrides["MEVA_EGEN_SERVICE_KEY"] = case.key
+    if case.patience_s:
+        scene.overrides["PATIENCE_S"] = str(case.patience_s)
     outcome = scene.sync(SECOND_DAY, **arguments)
     told = outcome.errors + outcome.output
     for secret in (SERVICE_KEY, SERVICE_KEY.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D"), "serviceKey="):

@@ -66,8 +66,7 @@ class Registry:
 
     base_url: str
     service_key: str
-    nursery: Nursery
-    pid: int
+    client: httpx.Client
 
     def source_url(self, dialect: str) -> str:
         """Base URL of a dialect."""
@@ -77,26 +76,26 @@ class Registry:
         """Change the world: day, mutation, key_expired, quota and the like. A day begins without a mutation."""
         changes = {"mutation": "none"} | changes if "day" in changes else changes
         values = {name: value.isoformat() if isinstance(value, date) else value for name, value in changes.items()}
-        httpx.put(f"{self.base_url}/_sandbox/world", json=values).raise_for_status()
+        self.client.put("/_sandbox/world", json=values).raise_for_status()
 
     def break_by(self, *faults: Mapping[str, object]) -> None:
         """Put these fault rules in force instead of all others."""
-        httpx.put(f"{self.base_url}/_sandbox/faults", json=list(faults)).raise_for_status()
+        self.client.put("/_sandbox/faults", json=list(faults)).raise_for_status()
 
     def calm(self, day: date) -> None:
         """Forget everything that was wrong and everything that was asked."""
         for path in ("faults", "requests", "webhook"):
-            httpx.delete(f"{self.base_url}/_sandbox/{path}").raise_for_status()
+            self.client.delete(f"/_sandbox/{path}").raise_for_status()
         self.set(day=day, key_expired=False, quota=None, rate_per_s=None, gateway="xml_200")
 
     def warm(self) -> None:
         """Render every page of the day beforehand."""
         body = {"format": "xml", "size": 100}
-        httpx.post(f"{self.base_url}/_sandbox/warm", json=body, timeout=30).raise_for_status()
+        self.client.post("/_sandbox/warm", json=body).raise_for_status()
 
     def messages(self) -> list[dict[str, Any]]:
         """What the webhook received."""
-        found: list[dict[str, Any]] = httpx.get(f"{self.base_url}/_sandbox/webhook").json()
+        found: list[dict[str, Any]] = self.client.get("/_sandbox/webhook").json()
         return found
 
 
@@ -117,7 +116,10 @@ def registry(nursery: Nursery, folder: Path, *, service_key: str, character: str
             assert time.monotonic() < deadline, "the sandbox did not start"
             time.sleep(0.01)
         port = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))["port"]
-        yield Registry(f"http://127.0.0.1:{port}", service_key, nursery, pid)
+        base_url = f"http://127.0.0.1:{port}"
+        no_idle = httpx.Limits(max_keepalive_connections=0)  # the server may end what is idle while it is reused
+        with httpx.Client(base_url=base_url, timeout=START_TIMEOUT_S, limits=no_idle) as client:
+            yield Registry(base_url, service_key, client)
     finally:
         os.kill(pid, signal.SIGKILL)
         nursery.wait(pid)
@@ -225,6 +227,13 @@ class Scene:
         """Execute a statement as the superuser."""
         with psycopg.connect(self.url) as connection:
             connection.execute(statement, values)
+
+    def await_waiting(self) -> None:
+        """Wait until a session waits for a lock."""
+        deadline = time.monotonic() + RUN_TIMEOUT_S
+        while not self.rows("SELECT FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline, "nobody waits for a lock"
+            time.sleep(0.02)
 
     def newest(self) -> dict[str, Any]:
         """Return the newest attempt."""

@@ -103,13 +103,13 @@ def test_writers_at_the_same_time_make_one_chain(desk: Desk) -> None:
     start = threading.Barrier(4)
 
     def race() -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=120)
         for _ in range(20):
             desk.log()
 
     with ThreadPoolExecutor(4) as pool:
         for racer in [pool.submit(race) for _ in range(4)]:
-            racer.result(timeout=60)
+            racer.result(timeout=300)
     logs, head = read(desk)
     assert archive_chain.verify(logs, head=head) == replace(WHOLE, logs=80)
 

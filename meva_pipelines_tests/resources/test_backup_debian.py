@@ -25,6 +25,7 @@ from meva_pipelines.resources import (
     backup_drill,
     backup_files,
     backup_files_restoring,
+    backup_targets,
     postgres_binaries,
 )
 from meva_pipelines.resources.backup_targets import PARTIAL, content
@@ -51,16 +52,16 @@ def old_server_url() -> Iterator[str]:
         account.take(folder)
     data, port = folder / "data", 20_000 + secrets.randbelow(20_000)
     words = ["-D", str(data), "-U", "meva", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-    assert account.run([str(bindir / "initdb"), *words], timeout_s=60).returncode == 0
+    assert account.run([str(bindir / "initdb"), *words], timeout_s=300).returncode == 0
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
     pg_ctl = [str(bindir / "pg_ctl"), "-D", str(data), "-w"]
-    assert account.run([*pg_ctl, "-l", str(folder / "log"), "-o", options, "start"], timeout_s=60).returncode == 0
+    assert account.run([*pg_ctl, "-l", str(folder / "log"), "-o", options, "start"], timeout_s=300).returncode == 0
     url = f"postgresql://meva@127.0.0.1:{port}"
     with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE backup_template")
     migrate.upgrade(f"{url}/backup_template")
     yield f"{url}/postgres"
-    account.run([*pg_ctl, "-m", "immediate", "stop"], timeout_s=60)
+    account.run([*pg_ctl, "-m", "immediate", "stop"], timeout_s=300)
     shutil.rmtree(folder)
 
 
@@ -153,6 +154,15 @@ def _upload(site: Site) -> None:
     with site.archive.target.writing("backups/x/part") as stream:
         stream.write(b"x" * (11 << 20))
         raise KeyboardInterrupt
+
+
+def test_a_bucket_shows_the_tree_that_a_folder_shows(remote: Site, tmp_path: Path) -> None:
+    for target in (backup_targets.target("folder", (tmp_path / "target").as_uri()), remote.archive.target):
+        for key in ("one/record", "one/deeper/part", "two/record", "two/hold", "stray"):
+            with target.writing(f"backups/{key}") as stream:
+                stream.write(b"content")
+        assert target.tree("backups") == {"one": ["record"], "two": ["hold", "record"]}
+        assert target.tree("nowhere") == {}
 
 
 def test_a_flipped_bit_in_a_bucket_is_found(remote: Site) -> None:

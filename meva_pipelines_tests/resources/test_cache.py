@@ -53,9 +53,9 @@ def test_a_key_without_an_end_is_found(cache: Cache, redis_url: str) -> None:
 def test_subscribers_are_told_after_each_replacement(cache: Cache, redis_url: str) -> None:
     with Redis.from_url(redis_url) as redis, redis.pubsub(ignore_subscribe_messages=True) as subscriber:
         subscriber.subscribe(CHANNEL)
-        subscriber.get_message(timeout=5)
+        subscriber.get_message(timeout=60)
         assert cache.replace("standards", {"a": 1}, token=7).subscribers == 1
-        message = subscriber.get_message(timeout=5)
+        message = subscriber.get_message(timeout=60)
     assert message is not None
     assert json.loads(message["data"]) == {"namespace": "standards", "token": 7}
 

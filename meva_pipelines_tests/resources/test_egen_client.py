@@ -480,7 +480,7 @@ def test_the_next_page_is_on_its_way_while_one_is_stored() -> None:
         return registry(request)
 
     def store(_: object) -> None:
-        assert second_page_asked.wait(5)
+        assert second_page_asked.wait(120)
 
     assert fetch(open_api(), answer, store=store).pages == 2
 
@@ -569,7 +569,7 @@ def served(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(120)
 
 
 def send_head(handler: BaseHTTPRequestHandler, **headers: str) -> None:
@@ -642,7 +642,7 @@ def test_a_silent_server_is_given_up_after_its_timeout() -> None:
     released = threading.Event()
 
     def respond(_: BaseHTTPRequestHandler) -> None:
-        released.wait(10)
+        released.wait(120)
 
     with served(respond) as url:
         with pytest.raises(Unavailable, match="ReadTimeout"):

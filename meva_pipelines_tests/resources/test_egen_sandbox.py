@@ -23,7 +23,7 @@ from meva_pipelines_tests.resources.registry_script import Kept, Waits
 
 DAY = date(2026, 11, 19)
 SILENT: dict[Fault, dict[str, Any]] = {
-    Fault.STALL: {"seconds": 0.5},
+    Fault.STALL: {"seconds": 3.0},
     Fault.SLOW_BODY: {"seconds": 0.2, "chunks": 4},
 }
 UNSEEN_BY_COUNTING = {Fault.DUPLICATE_ROW, Fault.SHUFFLED_ORDER, Fault.MISSING_FIELD}
@@ -60,7 +60,7 @@ def source(sandbox: Running, dialect: str) -> EgenSource:
         )
     base_url = sandbox.egen_url if dialect == "egen" else sandbox.data_go_kr_url
     return EgenSource(
-        base_url=base_url, dialect=dialect, service_key=sandbox.service_key, page_size=50, read_timeout_s=0.3
+        base_url=base_url, dialect=dialect, service_key=sandbox.service_key, page_size=50, read_timeout_s=1.0
     )
 
 

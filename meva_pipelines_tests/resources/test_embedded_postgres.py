@@ -95,7 +95,7 @@ def starter(home: Path, *, uid: int | None = None, linger_s: float = 0) -> subpr
 
 
 def started(process: subprocess.Popen[str]) -> dict[str, int]:
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
     answer: dict[str, int] = json.loads(said)
     return answer
 
@@ -187,7 +187,7 @@ def test_the_server_survives_the_process_group_that_started_it(warm: EmbeddedPos
     assert process.stdout is not None
     said = json.loads(process.stdout.readline())
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=300)
     assert warm.is_running()
     assert warm.ensure_running().port == said["port"]
 
@@ -196,11 +196,11 @@ def test_a_starter_that_is_killed_half_way_leaves_nothing_in_the_way(postgres: E
     folder = postgres.home / "postgres"
     for moment in ("draft-*/base", "data/postmaster.pid"):
         process = starter(postgres.home)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not list(folder.glob(moment)) and time.monotonic() < deadline:
             time.sleep(0.002)
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=10)
+        process.communicate(timeout=300)
         assert ask(postgres.ensure_running(), "SELECT 1", "dagster") == [(1,)]
         assert not list(folder.glob("draft-*"))
         postgres.stop()
@@ -249,7 +249,7 @@ def test_a_pid_file_that_names_a_living_stranger_does_not_matter(warm: EmbeddedP
         assert stranger.poll() is None
     finally:
         stranger.kill()
-        stranger.wait(timeout=10)
+        stranger.wait(timeout=120)
 
 
 def test_a_stolen_port_is_replaced_and_the_connection_file_says_so(warm: EmbeddedPostgres) -> None:
@@ -374,7 +374,7 @@ def test_a_wheel_out_of_reach_for_the_servers_account_is_copied(home: Path) -> N
     bindir = hidden.for_account(cluster.account, copies=home.parent)
     assert bindir.is_relative_to(site) != IS_ROOT
     assert bindir == hidden.for_account(cluster.account, copies=home.parent)
-    cluster.create(bindir, password=secrets.token_hex(), timeout_s=30)
+    cluster.create(bindir, password=secrets.token_hex(), timeout_s=300)
     assert cluster.major() == wheel.major
 
 

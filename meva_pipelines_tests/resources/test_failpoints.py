@@ -28,7 +28,7 @@ def visit(requested: str, *points: Point, **settings: str) -> subprocess.Complet
         env={"PYTHONPATH": str(Path(failpoints.__file__).parents[2]), "MEVA_FAILPOINTS": requested, **settings},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
 

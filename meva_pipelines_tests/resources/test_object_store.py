@@ -55,7 +55,7 @@ def put_in_a_process(store: ObjectStore, *, limit: int, size: int, failpoints: s
         env={"PYTHONPATH": str(Path(object_store.__file__).parents[2]), "MEVA_FAILPOINTS": failpoints},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return done.returncode, done.stdout
@@ -97,11 +97,11 @@ def test_racing_writers_of_the_same_content_all_succeed(store: ObjectStore) -> N
     start, content = threading.Barrier(_WRITERS), os.urandom(200_000)
 
     def write() -> str:
-        start.wait(timeout=10)
+        start.wait(timeout=120)
         return store.put("raw/deep/page", content)
 
     with ThreadPoolExecutor(_WRITERS) as pool:
-        uris = {writer.result(timeout=30) for writer in [pool.submit(write) for _ in range(_WRITERS)]}
+        uris = {writer.result(timeout=300) for writer in [pool.submit(write) for _ in range(_WRITERS)]}
     assert uris == {store.uri("raw/deep/page")}
     assert store.get("raw/deep/page") == content
     assert files(store) == {"raw/deep/page"}
@@ -112,7 +112,7 @@ def test_of_racing_writers_of_different_content_one_wins_whole(store: ObjectStor
     start, contents = threading.Barrier(_WRITERS), [bytes([n]) * 200_000 for n in range(_WRITERS)]
 
     def write(content: bytes) -> bool:
-        start.wait(timeout=10)
+        start.wait(timeout=120)
         try:
             store.put("raw/page", content)
         except Refused:
@@ -120,7 +120,7 @@ def test_of_racing_writers_of_different_content_one_wins_whole(store: ObjectStor
         return True
 
     with ThreadPoolExecutor(_WRITERS) as pool:
-        won = [writer.result(timeout=30) for writer in [pool.submit(write, content) for content in contents]]
+        won = [writer.result(timeout=300) for writer in [pool.submit(write, content) for content in contents]]
     assert [content for content, has_won in zip(contents, won, strict=True) if has_won] == [store.get("raw/page")]
     assert files(store) == {"raw/page"}
 

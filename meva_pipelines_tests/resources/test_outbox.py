@@ -133,8 +133,8 @@ def test_an_attempt_that_was_told_while_it_ran_is_not_counted_again_when_it_ends
     assert not note_due(postgres).overlong
     with publishing.locked(postgres, attempt):
         pass
-    (incident,) = attempts.incidents()
-    assert (incident["kind"], incident["occurrences"], incident["resolved_at"]) == ("sync_too_slow", 1, None)
+    (incident,) = [incident for incident in attempts.incidents() if incident["kind"] == "sync_too_slow"]
+    assert (incident["occurrences"], incident["resolved_at"]) == (1, None)
 
 
 def test_a_rollback_raises_and_resolves_nothing(attempts: Attempts) -> None:

@@ -96,7 +96,7 @@ def test_two_runs_with_the_same_attempt_publish_it_once(postgres: Postgres, writ
     mine, start = opened(writer), threading.Barrier(2)
 
     def run(key: str) -> bool:
-        start.wait(timeout=10)
+        start.wait(timeout=120)
         try:
             publish(postgres, mine, key=key)
         except Superseded:
@@ -104,7 +104,7 @@ def test_two_runs_with_the_same_attempt_publish_it_once(postgres: Postgres, writ
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        has_won = [run.result(timeout=30) for run in [pool.submit(run, key) for key in ("one", "other")]]
+        has_won = [run.result(timeout=300) for run in [pool.submit(run, key) for key in ("one", "other")]]
     assert sorted(has_won) == [False, True]
     assert centers(postgres) == ["one" if has_won[0] else "other"]
     assert status_of(writer, mine) == Status.PUBLISHED
@@ -257,7 +257,7 @@ def line(warehouse_url: str) -> Iterator[Line]:
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
     for running in (thread, *made.threads):
-        running.join(timeout=10)
+        running.join(timeout=120)
 
 
 @pytest.fixture

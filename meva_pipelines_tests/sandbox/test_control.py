@@ -183,7 +183,7 @@ def test_the_command_serves_and_writes_its_key_for_the_owner_only(tmp_path: Path
             assert answer["response"]["body"]["totalCount"] == Registry(size=100).count(date(2026, 11, 19))
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(120)
 
 
 def test_a_key_made_for_one_run_ends_with_it() -> None:
@@ -201,5 +201,5 @@ def test_a_key_made_for_one_run_ends_with_it() -> None:
             assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
         finally:
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(120) == 0
     assert not key_file.exists()

@@ -190,12 +190,12 @@ def test_racing_upgrades_of_one_database_all_succeed(empty_database_url: str) ->
     start = threading.Barrier(_RACERS)
 
     def race() -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=120)
         migrate.upgrade(empty_database_url)
 
     with ThreadPoolExecutor(_RACERS) as pool:
         for racer in [pool.submit(race) for _ in range(_RACERS)]:
-            racer.result(timeout=60)
+            racer.result(timeout=300)
     assert current(empty_database_url) == migrate.head()
     assert tables(empty_database_url) == set(METADATA.tables)
 
@@ -208,7 +208,7 @@ def test_processes_upgrading_several_databases_at_once_do_not_collide(
         subprocess.Popen([sys.executable, "-c", _UPGRADE], env={"PYTHONPATH": str(_PROJECT), "URL": url})
         for url in (empty_database_url, warehouse_url, empty_database_url)
     ]
-    assert [racer.wait(timeout=60) for racer in racers] == [0, 0, 0]
+    assert [racer.wait(timeout=300) for racer in racers] == [0, 0, 0]
     assert current(warehouse_url) == current(empty_database_url) == migrate.head()
 
 
