@@ -204,7 +204,7 @@ def test_an_archiver_that_holds_the_lock_already_is_not_overtaken(scene: Scene, 
     truth = old_rows.truth(scene)
     older = held(scene, IMAGES, point)
     newer = old_rows.start(scene, IMAGES)
-    await_waiting(scene)
+    scene.await_waiting()
     assert woken(older).is_success
     newer.end()
     old_rows.demand_cold(scene, IMAGES, truth)
@@ -218,7 +218,7 @@ def test_rows_that_are_just_coming_back_are_not_taken_away_again(scene: Scene) -
     coming.await_point(Point.ARCHIVE_ROWS_RETURNED.value)
     coming.freeze()
     archiving = old_rows.start(scene, IMAGES)
-    await_waiting(scene)
+    scene.await_waiting()
     assert woken(coming).is_success
     outcome = archiving.end()
     assert outcome.is_success or "held until" in outcome.errors, outcome.errors
@@ -230,21 +230,13 @@ def test_two_periods_of_a_table_leave_at_once(scene: Scene) -> None:
     truth = old_rows.truth(scene)
     first = held(scene, SIMULATED, Point.ARCHIVE_RELEASE_LOCKED)
     second = old_rows.start(scene, SIMULATED, period="2024-Q2")
-    await_waiting(scene)
+    scene.await_waiting()
     assert woken(first).is_success
     outcome = second.end()
     assert outcome.is_success, outcome.errors
     assert scene.rows("SELECT count(*) FROM mgg.simulation_time_series") == [(0,)]
     demand_sound(scene, truth)
     assert invariants.leftovers(scene.url, scene.store) == []
-
-
-def await_waiting(scene: Scene, *, timeout_s: float = 20.0) -> None:
-    """Wait until a session waits for a lock."""
-    deadline = time.monotonic() + timeout_s
-    while not scene.rows("SELECT FROM pg_locks WHERE NOT granted"):
-        assert time.monotonic() < deadline, "nobody waits for a lock"
-        time.sleep(0.02)
 
 
 # ---- readers
