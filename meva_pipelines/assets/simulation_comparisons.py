@@ -10,21 +10,27 @@ from pydantic import Field
 
 from meva_pipelines.assets import derived, pictures, tables
 from meva_pipelines.assets.simulation import GROUP, POOL
-from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.failures import MevaError
+from meva_pipelines.domain.pressure.comparison import Alignment
 from meva_pipelines.domain.pressure.trace import Trace
 from meva_pipelines.quality.simulation_suites import COMPARISONS
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import (
     failpoints,
     ledger,
+    published_curves,
     simulation_comparisons,
     simulation_totals,
     staging,
 )
+from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.ledger import Attempt, Mode
+from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.simulation_comparisons import Curves, Fingerprinted, Pair
+from meva_pipelines.resources.published_curves import Curves, Fingerprinted
+from meva_pipelines.resources.simulation_comparisons import Pair
+from meva_pipelines.resources.staged_rows import StagedRows
 from meva_pipelines.schema import mgg_curves, mgg_records
 from meva_pipelines.schema.roles import Role
 
@@ -36,6 +42,7 @@ SUITES = (COMPARISONS,)
 SOURCE = "published curves"
 
 _POINTS_SHOWN = 400
+_MOST_DRAWN = 12
 _SAID = 5
 
 
@@ -65,35 +72,42 @@ class ComparisonConfig(dg.Config):
     pool=POOL,
 )
 def pt_comparisons(
-    context: dg.AssetExecutionContext, config: ComparisonConfig, postgres: Postgres, judge: Judge
+    context: dg.AssetExecutionContext, config: ComparisonConfig, postgres: Postgres, judge: Judge, store: ObjectStore
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Compare what was not compared yet, judge the figures and publish them in one transaction."""
+    """Compare what was not compared yet, judge the figures and publish them in one transaction.
+
+    A pair of which a curve cannot be read is left out and told; the next run tries it again.
+    """
+    files, left_out = ColdFiles(store), list[MevaError]()
     with postgres.connect(Role.READER, work="look for pairs") as connection:
         pairs = simulation_comparisons.waiting(connection, limit=config.most_pairs)
     if pairs:
-        yield from compare(postgres, judge, pairs, run_id=context.run.run_id)
+        yield from compare(postgres, judge, files, pairs, run_id=context.run.run_id, left_out=left_out)
     else:
         yield from (
             dg.AssetCheckResult(check_name=suite.name, passed=True, description="nothing new to compare")
             for suite in SUITES
         )
-    yield _result(postgres, len(pairs))
+    for reason in _told(left_out):
+        context.log.warning(f"a pair was left out: {reason}")
+    yield _result(postgres, files, len(pairs), left_out)
 
 
 def compare(
     postgres: Postgres,
     judge: Judge,
+    files: ColdFiles,
     pairs: Sequence[Pair],
     *,
     run_id: str,
-    reader: Callable[[psycopg.Connection], Curves] = Curves,
+    left_out: list[MevaError],
 ) -> Iterator[dg.AssetCheckResult]:
-    """Compare pairs, judge and publish them; yields the verdicts. `reader` finds their curves, in the hot tables alone
-    unless it is another one.
+    """Compare pairs, judge and publish them; yields the verdicts.
+
+    A pair of which a curve cannot be read is left out; why is added to `left_out`.
 
     Raises:
         Rejected: the figures did not pass their audit; nothing was published.
-        Refused: a series is not where the reader looks; says where it lies.
     """
     attempt = _open(postgres, run_id)
     rows = simulation_comparisons.rows_of(attempt)
@@ -102,21 +116,28 @@ def compare(
             postgres.connect(Role.WRITER, work=f"compare {attempt.token}") as connection,
             postgres.connect(Role.READER, work="read curves") as reading,
         ):
-            staged = rows.stage(connection, simulation_comparisons.compared(reader(reading), pairs))
+            staged = rows.stage(connection, simulation_comparisons.compared(Curves(reading, files), pairs, left_out))
             ledger.record(connection, attempt.token, received_rows=staged, quarantined_rows=0)
         failpoints.reach(Point.SIMULATION_COMPARED)
-        yield from derived.judge_rows(postgres, judge, rows, SUITES, PT_COMPARISONS)
-        with derived.publication(postgres, rows, SUITES) as connection:
-            written = simulation_comparisons.publish(connection, rows)
-            ledger.record(connection, attempt.token, inserted_rows=written, unchanged_rows=staged - written)
-            simulation_totals.log(
-                connection,
-                log_type="comparison",
-                action="curves compared",
-                details=f"attempt {attempt.token}: {len(pairs)} pairs",
-            )
+        if staged:
+            yield from derived.judge_rows(postgres, judge, rows, SUITES, PT_COMPARISONS)
+            _publish(postgres, rows, staged=staged)
+        else:
+            yield from derived.nothing_to_judge(postgres, rows, SUITES, PT_COMPARISONS)
     with postgres.connect(Role.WRITER, work=f"clean {attempt.token}") as connection:
         staging.drop_abandoned(connection)
+
+
+def _publish(postgres: Postgres, rows: StagedRows, *, staged: int) -> None:
+    with derived.publication(postgres, rows, SUITES) as connection:
+        written = simulation_comparisons.publish(connection, rows)
+        ledger.record(connection, rows.attempt.token, inserted_rows=written, unchanged_rows=staged - written)
+        simulation_totals.log(
+            connection,
+            log_type="comparison",
+            action="curves compared",
+            details=f"attempt {rows.attempt.token}: {staged // len(Alignment)} pairs",
+        )
 
 
 def _open(postgres: Postgres, run_id: str) -> Attempt:
@@ -131,22 +152,29 @@ def _open(postgres: Postgres, run_id: str) -> Attempt:
         )
 
 
-def _result(postgres: Postgres, pairs: int) -> dg.MaterializeResult[None]:
+def _result(
+    postgres: Postgres, files: ColdFiles, pairs: int, left_out: Sequence[MevaError]
+) -> dg.MaterializeResult[None]:
     with postgres.connect(Role.READER, work="report comparisons") as connection:
         count = simulation_totals.of_table(connection, mgg_records.PT_COMPARISONS)
         newest = _newest_firing(connection)
         lines = [] if newest is None else _lines(connection, newest)
-        overlay = {} if newest is None else _overlay(connection, newest)
-        archived = simulation_comparisons.in_archive(connection)
+        overlay = {} if newest is None else _overlay(connection, files, newest)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": count,
-            "compared_pairs": pairs,
-            "pairs_in_archive": archived,
+            "compared_pairs": pairs - len(left_out),
+            "pairs_left_out": len(left_out),
             "newest_firing": dg.MetadataValue.md(tables.markdown(lines)),
+            **({"left_out": dg.MetadataValue.text("; ".join(_told(left_out)))} if left_out else {}),
             **overlay,
         }
     )
+
+
+def _told(reasons: Sequence[object]) -> list[str]:
+    """Return the first few different reasons."""
+    return list(dict.fromkeys(map(str, reasons)))[:_SAID]
 
 
 def _newest_firing(connection: psycopg.Connection) -> int | None:
@@ -169,40 +197,41 @@ def _lines(connection: psycopg.Connection, firing: int) -> list[dict[str, object
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _overlay(connection: psycopg.Connection, firing: int) -> dict[str, dg.MetadataValue[Any]]:
-    """Draw a firing, the corridor of its repeats and every simulation that it was compared with; say what is away."""
+def _overlay(connection: psycopg.Connection, files: ColdFiles, firing: int) -> dict[str, dg.MetadataValue[Any]]:
+    """Draw a firing, the corridor of its repeats and the simulations that it was compared with; say what is away."""
     repeats = connection.execute(
         "SELECT other.id FROM mgg.test_results AS t JOIN mgg.test_results AS other USING (work_order_id)"
-        " WHERE t.id = %s AND other.is_current AND other.id <> t.id ORDER BY other.id",
-        [firing],
+        " WHERE t.id = %s AND other.is_current AND other.id <> t.id ORDER BY other.test_date DESC, other.id DESC"
+        " LIMIT %s",
+        [firing, _MOST_DRAWN],
     ).fetchall()
     simulated = connection.execute(
         "SELECT DISTINCT s.id, s.model_version FROM mgg.pt_comparisons AS c JOIN mgg.forward_simulations AS s"
-        " ON s.id = c.simulation_id WHERE c.test_result_id = %s ORDER BY s.id",
-        [firing],
+        " ON s.id = c.simulation_id WHERE c.test_result_id = %s ORDER BY s.id DESC LIMIT %s",
+        [firing, _MOST_DRAWN],
     ).fetchall()
-    curves, away = Curves(connection), list[str]()
+    curves, away = Curves(connection, files), list[object]()
 
     def trace(read: Callable[[int], Fingerprinted], number: int) -> Trace | None:
         try:
-            found = read(number).trace
-        except Refused as refused:
-            found = str(refused)
-        if isinstance(found, str):
-            away.append(found)
-            return None
-        return found
+            found: object = read(number).trace
+        except published_curves.UNREADABLE as error:
+            found = error
+        if isinstance(found, Trace):
+            return found
+        away.append(found)
+        return None
 
     measured = trace(curves.measured, firing)
     others = [one for (number,) in repeats if (one := trace(curves.measured, number)) is not None]
     models = [
         (model or f"simulation {number}", one)
-        for number, model in simulated
+        for number, model in reversed(simulated)
         if (one := trace(curves.simulated, number)) is not None
     ]
     shown: dict[str, dg.MetadataValue[Any]] = {}
     if away:
-        shown["not_drawn"] = dg.MetadataValue.text("; ".join(away[:_SAID]))
+        shown["not_drawn"] = dg.MetadataValue.text("; ".join(_told(away)))
     if measured is not None:
         shown["overlay"] = _picture(measured, others, models)
     return shown

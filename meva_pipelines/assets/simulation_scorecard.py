@@ -8,11 +8,15 @@ import dagster as dg
 from meva_pipelines.assets import pictures, tables
 from meva_pipelines.assets.simulation import GROUP, POOL
 from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
+from meva_pipelines.domain.failures import MevaError
 from meva_pipelines.domain.pressure import scorecard
 from meva_pipelines.domain.pressure.comparison import Metric
 from meva_pipelines.resources import failpoints, ledger, simulation_scorecard, simulation_totals
+from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.failpoints import Point
+from meva_pipelines.resources.object_store import ObjectStore
 from meva_pipelines.resources.postgres import Postgres
+from meva_pipelines.resources.published_curves import Curves
 from meva_pipelines.resources.simulation_scorecard import Evaluation
 from meva_pipelines.schema import mgg_records
 from meva_pipelines.schema.roles import Role
@@ -37,10 +41,18 @@ _DRAWN = (Metric.RMSE, Metric.PEAK_PRESSURE_DIFF, Metric.ISO_OVERALL)
     },
     pool=POOL,
 )
-def model_scorecard(context: dg.AssetExecutionContext, postgres: Postgres) -> dg.MaterializeResult[None]:
+def model_scorecard(
+    context: dg.AssetExecutionContext, postgres: Postgres, store: ObjectStore
+) -> dg.MaterializeResult[None]:
     """Compare repeats with each other, judge every model on record by them, and append what was found."""
-    with postgres.connect(Role.WRITER, work="compare repeats") as connection:
-        repeats = simulation_scorecard.compare_repeats(connection)
+    left_out = list[MevaError]()
+    with (
+        postgres.connect(Role.WRITER, work="compare repeats") as connection,
+        postgres.connect(Role.READER, work="read curves") as reading,
+    ):
+        repeats = simulation_scorecard.compare_repeats(connection, Curves(reading, ColdFiles(store)), left_out)
+    if left_out:
+        context.log.warning(f"{len(left_out)} pairs of repeats were left out, the first because: {left_out[0]}")
     with postgres.connect(Role.WRITER, work="scorecard") as connection:
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('mgg.model_scorecard', 0))")
         evaluation = simulation_scorecard.evaluate(connection, now=ledger.now(connection))
@@ -58,6 +70,7 @@ def model_scorecard(context: dg.AssetExecutionContext, postgres: Postgres) -> dg
             "dagster/row_count": count,
             "written_rows": written,
             "compared_repeats": repeats,
+            "repeats_left_out": len(left_out),
             "comparisons": len(evaluation.observations),
             "outside_corridor": sum(standing.is_inside is False for standing in evaluation.standings),
             "decisions": dg.MetadataValue.md(tables.markdown(_decisions(evaluation))),

@@ -1,6 +1,5 @@
 """What can be started for simulations and firings: intake, comparisons, activation of a model, takeover."""
 
-from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,7 +12,7 @@ from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS, Flow
 from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
 from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
 from meva_pipelines.domain.days import SEOUL
-from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.failures import MevaError, Refused
 from meva_pipelines.domain.simulation import takeover
 from meva_pipelines.quality.verdicts import Judge
 from meva_pipelines.resources import (
@@ -24,7 +23,7 @@ from meva_pipelines.resources import (
     sqlite_source,
     sqlite_takeover,
 )
-from meva_pipelines.resources.archive_curves import Published
+from meva_pipelines.resources import simulation_comparisons as comparisons
 from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.ledger import Mode
 from meva_pipelines.resources.object_store import ObjectStore
@@ -58,7 +57,10 @@ class PairConfig(dg.Config):
     simulation: str = Field(description="Name of the simulation; its current version is taken")
     firing: str = Field(description="Name of the firing; its current version is taken")
     username: str = Field(default="", description="Who asks; empty: whoever handed the firing in")
-    notes: str = Field(default="", description="Remarks that are kept with the comparison")
+    notes: str = Field(
+        default="",
+        description="Remarks that are kept with the comparison; refused for a pair that is compared already",
+    )
 
 
 @dg.op(pool=simulation.POOL)
@@ -68,9 +70,14 @@ def compare_pair(
     """Compare one simulation with one firing, whatever their work orders are, wherever their curves lie."""
     with postgres.connect(Role.WRITER, work="find pair") as connection:
         pair = _pair(connection, config)
-    reader = partial(Published, files=ColdFiles(store))
-    for result in simulation_comparisons.compare(postgres, judge, [pair], run_id=context.run.run_id, reader=reader):
+        comparisons.demand_room_for_notes(connection, pair)
+    left_out = list[MevaError]()
+    for result in simulation_comparisons.compare(
+        postgres, judge, ColdFiles(store), [pair], run_id=context.run.run_id, left_out=left_out
+    ):
         context.log.info(f"{result.check_name}: {'passed' if result.passed else result.description}")
+    if left_out:
+        raise left_out[0]
 
 
 def _pair(connection: psycopg.Connection, config: PairConfig) -> Pair:

@@ -11,13 +11,23 @@ from meva_pipelines.assets.simulation import FIRINGS, FLOWS, RETENTION_POLICIES,
 from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
 from meva_pipelines.domain.simulation.retention import POLICIES
 from meva_pipelines.resources.postgres import Postgres
-from meva_pipelines.resources.simulation_series import FIRING_IS_ARCHIVED, SIMULATION_IS_ARCHIVED
 from meva_pipelines.schema import mgg_curves
 from meva_pipelines.schema.base import METADATA
 from meva_pipelines.schema.roles import Role
 
 SIMULATION_TIME_SERIES = tables.key(mgg_curves.SIMULATION_TIME_SERIES)
 TEST_TIME_SERIES = tables.key(mgg_curves.TEST_TIME_SERIES)
+_SIMULATION_IS_ARCHIVED = sql.SQL(
+    "EXISTS (SELECT FROM mgg.archive_batches AS b WHERE b.table_name = 'simulation_time_series'"
+    " AND b.status = 'committed' AND b.start_date <= s.created_at AND s.created_at < b.end_date)"
+)
+_FIRING_IS_ARCHIVED = sql.SQL(
+    "EXISTS (SELECT FROM mgg.archive_batches AS b WHERE b.table_name = 'test_time_series' AND b.status = 'committed'"
+    " AND b.start_date <= t.test_date::timestamp AT TIME ZONE 'UTC'"
+    " AND t.test_date::timestamp AT TIME ZONE 'UTC' < b.end_date)"
+)
+"""Whether the archive holds the quarter of a simulation `s`, or of a firing `t`, of a query."""
+
 _ACCOUNTED = "every_received_document_is_accounted_for"
 
 
@@ -77,7 +87,7 @@ def simulated_points_are_those_of_the_run(postgres: Postgres) -> dg.AssetCheckRe
                 " mgg.simulation_time_series AS p WHERE (p.simulation_id, p.created_at) = (s.id, s.created_at)) AS p"
                 " WHERE s.curve_sha256 IS NOT NULL AND s.token = (SELECT max(token) FROM ops.sync_runs"
                 " WHERE subject = %s AND status = 'published')"
-            ).format(SIMULATION_IS_ARCHIVED),
+            ).format(_SIMULATION_IS_ARCHIVED),
             SIMULATIONS.subject,
         )
 
@@ -95,7 +105,7 @@ def measured_points_are_those_of_the_run(postgres: Postgres) -> dg.AssetCheckRes
                 " CROSS JOIN LATERAL (SELECT count(*) AS points FROM mgg.test_time_series AS p"
                 " WHERE (p.test_result_id, p.file_id, p.test_date) = (f.test_result_id, f.id, f.test_date)) AS p"
                 " WHERE t.token = (SELECT max(token) FROM ops.sync_runs WHERE subject = %s AND status = 'published')"
-            ).format(FIRING_IS_ARCHIVED),
+            ).format(_FIRING_IS_ARCHIVED),
             FIRINGS.subject,
         )
 

@@ -1,7 +1,8 @@
 """Published numbers recomputed from the rows of a cold part: fingerprints, points, peaks and comparisons.
 
 The checker is fed the rows as they are read and keeps one curve at a time. What differs is returned, not raised: the
-audit of the part decides. A comparison by an older method is known by its fingerprints alone.
+audit of the part decides. A comparison by an older method is known by its fingerprints alone; one that was taken over
+has none, and nothing follows from it.
 """
 
 import math
@@ -19,13 +20,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from meva_pipelines.domain.archive.declared import Archived
+from meva_pipelines.domain.failures import Refused
 from meva_pipelines.domain.pressure import comparison
 from meva_pipelines.domain.pressure.comparison import Alignment
 from meva_pipelines.domain.simulation.curves import StoredCurve, Whole
-from meva_pipelines.resources import archive_arrays, simulation_comparisons
-from meva_pipelines.resources.archive_curves import HotAndCold
+from meva_pipelines.resources import archive_arrays, published_curves, simulation_comparisons
 from meva_pipelines.resources.cold_files import ColdFiles
-from meva_pipelines.resources.simulation_comparisons import Fingerprinted
+from meva_pipelines.resources.published_curves import Curves, Fingerprinted
 
 MOST_DIFFERENCES: Final = 20
 """Most differences that are told in words; all are counted."""
@@ -89,7 +90,7 @@ class Checker:
         """Read what was published on a connection, and the other curve of a pair wherever it lies."""
         self._connection, self._table = connection, table
         self._parent = _PARENTS[table.curve] if table.curve else None
-        self._others = HotAndCold(connection, files)
+        self._others = Curves(connection, files)
         self._assembly = _Assembly(table.curve)
         self._facts: _RowsOf = {}
         self._published: _RowsOf = {}
@@ -138,7 +139,7 @@ class Checker:
         published = self._published.pop(number)
         if published:
             order = sorted(curves, key=lambda one: facts[one]["position"] if one in facts else 0)
-            ours = simulation_comparisons.fingerprinted(tuple(curves[one] for one in order))
+            ours = published_curves.fingerprinted(tuple(curves[one] for one in order))
             for row in published:
                 self._tell("comparison", f"comparison {row['id']}", self._comparison_differences(parent, row, ours))
 
@@ -155,13 +156,15 @@ class Checker:
 
     def _comparison_differences(self, parent: _Parent, row: Mapping[str, Any], ours: Fingerprinted) -> list[str]:
         mine, other = ("simulation", "test") if parent.is_simulated else ("test", "simulation")
+        is_ours = row["method_version"] == comparison.METHOD_VERSION
         if row[f"{mine}_sha256"] != ours.sha256:
-            return [f"{mine}_sha256"]
-        if row["method_version"] != comparison.METHOD_VERSION:
+            return [f"{mine}_sha256"] if is_ours or row[f"{mine}_sha256"] else []
+        if not is_ours:
             return []
         read = self._others.measured if parent.is_simulated else self._others.simulated
-        theirs = read(row["test_result_id" if parent.is_simulated else "simulation_id"], row[f"{other}_sha256"])
-        if theirs is None:
+        try:
+            theirs = read(row["test_result_id" if parent.is_simulated else "simulation_id"], row[f"{other}_sha256"])
+        except Refused:
             return [f"no curve with its {other}_sha256, hot or cold"]
         pair = (ours, theirs) if parent.is_simulated else (theirs, ours)
         values = simulation_comparisons.measured_columns(*pair)[Alignment(row["alignment"])]

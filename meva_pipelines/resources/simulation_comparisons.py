@@ -1,26 +1,21 @@
-"""Simulations beside firings: which pairs wait, their curves, and their rows on the way into `mgg.pt_comparisons`.
+"""Simulations beside firings: which pairs wait, and their rows on the way into `mgg.pt_comparisons`.
 
-What a comparison is stands in `domain/pressure`; nothing is measured here.
+What a comparison is stands in `domain/pressure`, how its curves are found in `published_curves`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import psycopg
 from psycopg import sql
 
-from meva_pipelines.domain.failures import Unusable
+from meva_pipelines.domain.failures import MevaError, Refused
 from meva_pipelines.domain.pressure import comparison
 from meva_pipelines.domain.pressure.comparison import Alignment, Comparison, Measures, Metric
 from meva_pipelines.domain.pressure.figures import Figures
-from meva_pipelines.domain.pressure.trace import Trace
-from meva_pipelines.domain.simulation import curves
-from meva_pipelines.domain.simulation.curves import StoredCurve
-from meva_pipelines.resources import simulation_series
 from meva_pipelines.resources.ledger import Attempt
-from meva_pipelines.resources.simulation_series import FIRING_IS_ARCHIVED, SIMULATION_IS_ARCHIVED
+from meva_pipelines.resources.published_curves import UNREADABLE, Curves, Fingerprinted
 from meva_pipelines.resources.staged_rows import StagedRows
 from meva_pipelines.schema.mgg_records import PT_COMPARISONS
 
@@ -34,16 +29,14 @@ COLUMN: Mapping[Metric, str] = {
 }
 """The column of each measure: those of seed 004 have no unit in their name."""
 
-_UNCOMPARED: Final = sql.SQL(
-    "FROM mgg.test_results AS t JOIN mgg.forward_simulations AS s USING (work_order_id)"
-    " WHERE t.is_current AND s.is_current AND s.status = 'completed' AND NOT EXISTS (SELECT FROM mgg.pt_comparisons"
-    " AS c WHERE (c.simulation_id, c.test_result_id) = (s.id, t.id) AND c.method_version = %s)"
-)
-_IS_FIRING_HOT: Final = sql.SQL(
-    "EXISTS (SELECT FROM mgg.test_time_series AS p WHERE (p.test_result_id, p.test_date) = (t.id, t.test_date))"
-)
-_IS_SIMULATION_HOT: Final = sql.SQL(
-    "EXISTS (SELECT FROM mgg.simulation_time_series AS p WHERE (p.simulation_id, p.created_at) = (s.id, s.created_at))"
+_WAITING: Final = (
+    "SELECT simulation_id, test_result_id, user_id FROM (SELECT s.id AS simulation_id, t.id AS test_result_id,"
+    " t.user_id, work_order_id FROM mgg.test_results AS t JOIN mgg.forward_simulations AS s USING (work_order_id)"
+    " WHERE t.is_current AND s.is_current AND s.status = 'completed' AND s.curve_sha256 IS NOT NULL"
+    " AND EXISTS (SELECT FROM mgg.test_result_files AS f WHERE f.test_result_id = t.id AND f.curve_sha256 IS NOT NULL)"
+    " AND NOT EXISTS (SELECT FROM mgg.pt_comparisons AS c WHERE (c.simulation_id, c.test_result_id) = (s.id, t.id)"
+    " AND c.method_version = %s) ORDER BY t.test_date DESC, t.id DESC, s.id LIMIT %s) AS newest"
+    " ORDER BY work_order_id, test_result_id, simulation_id"
 )
 
 _GIVEN_BY_SERVER = ("id", "created_at")
@@ -64,86 +57,42 @@ class Pair:
     notes: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fingerprinted:
-    """A curve as it is compared, or why it cannot be, and the fingerprint of what is stored of it."""
-
-    trace: Trace | str
-    sha256: str
-
-
 def rows_of(attempt: Attempt) -> StagedRows:
     """Return the staging table of an attempt: one row per pair and alignment."""
     return StagedRows(attempt, "mggcomparisons", _COLUMNS)
 
 
 def waiting(connection: psycopg.Connection, *, limit: int) -> list[Pair]:
-    """Return the pairs of one work order that were not compared by this method, the newest firings first.
+    """Return the pairs of one work order that were not compared by this method, of the newest firings, at most `limit`.
 
-    Only results that count, and whose series lie in the hot tables.
+    Only results that count and have a curve, wherever it lies. Pairs of one work order follow on each other, because
+    they share curves.
     """
-    rows = connection.execute(
-        sql.SQL("SELECT s.id, t.id, t.user_id {} AND {} AND {} ORDER BY t.test_date DESC, t.id, s.id LIMIT %s").format(
-            _UNCOMPARED, _IS_FIRING_HOT, _IS_SIMULATION_HOT
-        ),
-        [comparison.METHOD_VERSION, limit],
-    ).fetchall()
-    return [Pair(*row) for row in rows]
+    return [Pair(*row) for row in connection.execute(_WAITING, [comparison.METHOD_VERSION, limit])]
 
 
-def in_archive(connection: psycopg.Connection) -> int:
-    """Return how many pairs of one work order were not compared by this method because a curve lies in the archive."""
-    row = connection.execute(
-        sql.SQL("SELECT count(*) {} AND (NOT {} AND {} OR NOT {} AND {})").format(
-            _UNCOMPARED, _IS_FIRING_HOT, FIRING_IS_ARCHIVED, _IS_SIMULATION_HOT, SIMULATION_IS_ARCHIVED
-        ),
-        [comparison.METHOD_VERSION],
-    ).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-class Curves:
-    """Curves from the hot tables; the last ones that were asked for are kept, because pairs share them.
-
-    Reading one that is not there raises Refused, and says where it lies.
-    """
-
-    def __init__(self, connection: psycopg.Connection) -> None:
-        """Read on a connection."""
-        self._connection = connection
-        self.simulated = lru_cache(maxsize=64)(self._simulated)
-        self.measured = lru_cache(maxsize=64)(self._measured)
-
-    def _simulated(self, simulation_id: int) -> Fingerprinted:
-        curve = simulation_series.simulated(self._connection, simulation_id)
-        if curve is None:
-            raise simulation_series.simulation_is_away(self._connection, simulation_id)
-        return fingerprinted((curve,))
-
-    def _measured(self, test_result_id: int) -> Fingerprinted:
-        several = simulation_series.measured(self._connection, test_result_id)
-        if not several:
-            raise simulation_series.firing_is_away(self._connection, test_result_id)
-        return fingerprinted(several)
-
-
-def fingerprinted(several: tuple[StoredCurve, ...]) -> Fingerprinted:
-    """Return the curve of a simulation, or those of a firing in the order of its files, as it is compared."""
-    return Fingerprinted(_traced(lambda: curves.mean(several)), curves.together([curve.sha256 for curve in several]))
-
-
-def _traced(read: Callable[[], Trace]) -> Trace | str:
-    try:
-        return read()
-    except Unusable as error:
-        return str(error)
-
-
-def compared(found: Curves, pairs: Iterable[Pair]) -> Iterator[tuple[object, ...]]:
-    """Compare pairs and yield two rows for each, in the order of the staging table's columns.
+def demand_room_for_notes(connection: psycopg.Connection, pair: Pair) -> None:
+    """See to it that the notes of a pair will be kept: what is published is never changed.
 
     Raises:
-        Refused: a series is not in the hot tables; says where it lies.
+        Refused: the pair is compared by this method already, without these notes.
+    """
+    row = connection.execute(
+        "SELECT created_at FROM mgg.pt_comparisons WHERE (simulation_id, test_result_id, method_version) = (%s, %s, %s)"
+        " AND notes IS DISTINCT FROM %s LIMIT 1",
+        [pair.simulation_id, pair.test_result_id, comparison.METHOD_VERSION, pair.notes],
+    ).fetchone()
+    if pair.notes is not None and row is not None:
+        raise Refused(
+            f"simulation {pair.simulation_id} and firing {pair.test_result_id} were compared on {row[0]:%Y-%m-%d}; a"
+            " published comparison keeps the notes that it came with, or none. Nothing was changed"
+        )
+
+
+def compared(found: Curves, pairs: Iterable[Pair], left_out: list[MevaError]) -> Iterator[tuple[object, ...]]:
+    """Compare pairs and yield two rows for each, in the order of the staging table's columns.
+
+    A pair of which a curve cannot be read yields none; why is added to `left_out`.
     """
     for pair in pairs:
         asked: dict[str, object] = {
@@ -152,7 +101,11 @@ def compared(found: Curves, pairs: Iterable[Pair]) -> Iterator[tuple[object, ...
             "test_result_id": pair.test_result_id,
             "notes": pair.notes,
         }
-        measures = measured_columns(found.simulated(pair.simulation_id), found.measured(pair.test_result_id))
+        try:
+            measures = measured_columns(found.simulated(pair.simulation_id), found.measured(pair.test_result_id))
+        except UNREADABLE as error:
+            left_out.append(error.with_traceback(None))  # which would keep its curves
+            continue
         for values in measures.values():
             yield tuple((asked | values).get(name) for name in _NAMES)
 

@@ -4,22 +4,23 @@ How a version is judged stands in `domain/pressure/scorecard`; that none becomes
 to by a trigger of `mgg.model_versions`.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
 from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from meva_pipelines.domain.failures import Refused
+from meva_pipelines.domain.failures import MevaError, Refused
 from meva_pipelines.domain.pressure import comparison, scorecard
 from meva_pipelines.domain.pressure.comparison import METHOD_VERSION, Measures, Metric
 from meva_pipelines.domain.pressure.scorecard import Decision, Observation, Standing, Verdict
 from meva_pipelines.domain.pressure.trace import Trace
-from meva_pipelines.resources.simulation_comparisons import COLUMN, Curves
+from meva_pipelines.resources.published_curves import UNREADABLE, Curves
+from meva_pipelines.resources.simulation_comparisons import COLUMN
 
 MOST_REPEATS = 8
 """Most firings of one recipe that are compared with each other, the newest: their pairs grow with the square."""
@@ -98,18 +99,21 @@ def observations(connection: psycopg.Connection) -> tuple[Observation, ...]:
     )
 
 
-def compare_repeats(connection: psycopg.Connection) -> int:
-    """Compare firings of one recipe with each other, as far as that is missing; returns how many pairs."""
-    found = Curves(connection)
+def compare_repeats(connection: psycopg.Connection, found: Curves, left_out: list[MevaError]) -> int:
+    """Compare firings of one recipe with each other, as far as that is missing; returns how many pairs.
+
+    Only curves of missing pairs are read. A pair of which one cannot be read is left out; why is added to `left_out`.
+    """
     rows = []
-    for firings in _repeats(connection).values():
-        newest = sorted(number for number, _ in firings)[-MOST_REPEATS:]
+    for firings in _repeats(connection):
+        newest = firings[-MOST_REPEATS:]
         done = _done(connection, newest)
-        for position, first in enumerate(newest):
-            for second in newest[position + 1 :]:
-                if (first, second) in done:
-                    continue
+        for first, second in (pair for pair in combinations(newest, 2) if pair not in done):
+            try:
                 measures = _between_two(found.measured(first).trace, found.measured(second).trace)
+            except UNREADABLE as error:
+                left_out.append(error.with_traceback(None))  # which would keep its curves
+            else:
                 rows.append((first, second, METHOD_VERSION, Jsonb(measures)))
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -248,20 +252,17 @@ def activate(connection: psycopg.Connection, version: Version) -> None:
         raise Refused(f"{error.diag.message_primary}. mgg/model_scorecard says why; nothing was changed") from None
 
 
-def _repeats(connection: psycopg.Connection) -> dict[str, list[tuple[int, str]]]:
-    """Return the firings of each recipe that count and whose series are hot, by number and name."""
+def _repeats(connection: psycopg.Connection) -> list[list[int]]:
+    """Return the firings of each recipe that count and have a curve, wherever it lies, by their numbers."""
     rows = connection.execute(
         sql.SQL(
-            "SELECT DISTINCT c.cell, t.id, t.name FROM ({cells}) AS c"
-            " JOIN mgg.test_results AS t USING (work_order_id) WHERE t.is_current"
-            " AND EXISTS (SELECT FROM mgg.test_time_series AS p WHERE (p.test_result_id, p.test_date) ="
-            " (t.id, t.test_date)) ORDER BY 1, 2"
+            "SELECT array_agg(DISTINCT t.id ORDER BY t.id) FROM ({cells}) AS c"
+            " JOIN mgg.test_results AS t USING (work_order_id) WHERE t.is_current AND EXISTS (SELECT FROM"
+            " mgg.test_result_files AS f WHERE f.test_result_id = t.id AND f.curve_sha256 IS NOT NULL) GROUP BY c.cell"
+            " ORDER BY c.cell"
         ).format(cells=_CELLS)
     ).fetchall()
-    found = defaultdict(list)
-    for cell, number, name in rows:
-        found[cell].append((number, name))
-    return found
+    return [firings for (firings,) in rows]
 
 
 def _done(connection: psycopg.Connection, firings: Sequence[int]) -> set[tuple[int, int]]:

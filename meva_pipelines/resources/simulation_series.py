@@ -1,7 +1,6 @@
 """Curves as rows of a binary COPY, made column by column with numpy, and read back from their hot tables.
 
-Series leave the hot tables for the archive; the results that they belong to stay. `SIMULATION_IS_ARCHIVED` and
-`FIRING_IS_ARCHIVED` tell of a result `s` or `t` of a query whether the archive holds its quarter.
+Series leave the hot tables for the archive; where a published curve lies is looked up in `published_curves`.
 
 `numeric` is written as PostgreSQL's own digits to the base 10,000: a value of decimal(10,6) is three of them, one in
 front of the point and two behind it.
@@ -10,14 +9,12 @@ front of the point and two behind it.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
 
 import numpy as np
 import psycopg
 from psycopg import sql
 
-from meva_pipelines.domain.archive.periods import Period, Span
-from meva_pipelines.domain.failures import Refused, Rejected
+from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.domain.simulation.curves import StoredCurve, Whole
 from meva_pipelines.resources.tensile_points import COPY_HEADER, COPY_TRAILER
 
@@ -66,16 +63,6 @@ COPY_SIMULATED = sql.SQL(
 COPY_MEASURED = sql.SQL(
     "COPY mgg.test_time_series (test_result_id, file_id, sequence_number, time_point, pressure, test_date)"
     " FROM STDIN (FORMAT BINARY)"
-)
-
-SIMULATION_IS_ARCHIVED: Final = sql.SQL(
-    "EXISTS (SELECT FROM mgg.archive_batches AS b WHERE b.table_name = 'simulation_time_series'"
-    " AND b.status = 'committed' AND b.start_date <= s.created_at AND s.created_at < b.end_date)"
-)
-FIRING_IS_ARCHIVED: Final = sql.SQL(
-    "EXISTS (SELECT FROM mgg.archive_batches AS b WHERE b.table_name = 'test_time_series' AND b.status = 'committed'"
-    " AND b.start_date <= t.test_date::timestamp AT TIME ZONE 'UTC'"
-    " AND t.test_date::timestamp AT TIME ZONE 'UTC' < b.end_date)"
 )
 
 
@@ -159,30 +146,6 @@ def measured(connection: psycopg.Connection, test_result_id: int) -> tuple[Store
         [test_result_id],
     ).fetchall()
     return tuple(StoredCurve(np.array(times), np.array(pressures)) for _, times, pressures in rows)
-
-
-def simulation_is_away(connection: psycopg.Connection, simulation_id: int) -> Refused:
-    """Return why a simulation has no series in the hot table: where it lies, or that there is none."""
-    query = sql.SQL("SELECT s.name, s.created_at, {} FROM mgg.forward_simulations AS s WHERE s.id = %s")
-    found = connection.execute(query.format(SIMULATION_IS_ARCHIVED), [simulation_id]).fetchone()
-    return _away(found, f"simulation {simulation_id}", "mgg.simulation_time_series")
-
-
-def firing_is_away(connection: psycopg.Connection, test_result_id: int) -> Refused:
-    """Return why a firing has no series in the hot table: where they lie, or that there are none."""
-    query = sql.SQL(
-        "SELECT t.name, t.test_date::timestamp AT TIME ZONE 'UTC', {} FROM mgg.test_results AS t WHERE t.id = %s"
-    )
-    found = connection.execute(query.format(FIRING_IS_ARCHIVED), [test_result_id]).fetchone()
-    return _away(found, f"firing {test_result_id}", "mgg.test_time_series")
-
-
-def _away(found: tuple[str, datetime, bool] | None, what: str, table: str) -> Refused:
-    if found is None or not found[2]:
-        return Refused(f"{what} has no curve")
-    name, age, _ = found
-    quarter = Period.containing(age, Span.QUARTER).name
-    return Refused(f"the curve of {what} ({name}) lies in the archive: bring {quarter} of {table} back first")
 
 
 def _curve(rows: Sequence[tuple[int, int]]) -> StoredCurve | None:

@@ -182,11 +182,31 @@ def test_a_staged_curve_that_was_changed_is_not_published(firing_range: Range) -
     assert "not the one that was judged" in firing_range.location.newest_run()["error"]
 
 
-def test_a_pair_that_waits_for_the_archive_is_counted(firing_range: Range) -> None:
-    firing_range.take_season(SEASON)
-    firing_range.archive("test_time_series")
-    (event,) = firing_range.run(FIRINGS, [PT_COMPARISONS]).get_asset_materialization_events()
-    assert event.materialization.metadata["pairs_in_archive"].value == 2 * 3 * 2
+def test_a_pair_whose_curve_cannot_be_read_costs_the_others_nothing(firing_range: Range) -> None:
+    """A cold file is lost: what needs it is told and compared once it is back."""
+    season = Season(orders=2, repeats=2, spacing_days=100)
+    firing_range.drop(SIMULATIONS, dict(firing_files.simulation_files(season)))
+    assert firing_range.take(SIMULATIONS).success
+    firing_range.archive("simulation_time_series")
+    cold = firing_range.cold_file("simulation_time_series")
+    away = cold.rename(cold.with_suffix(".away"))
+    firing_range.drop(FIRINGS, dict(firing_files.firing_files(season)))
+    result = firing_range.take_and_compare(FIRINGS)
+    assert result.success
+    (shown,) = (event.metadata for event in result.asset_materializations_for_node("mgg__pt_comparisons"))
+    assert (shown["compared_pairs"].value, shown["pairs_left_out"].value) == (2 * 2, 2 * 2)
+    assert "2026-Q1.parquet" in str(shown["left_out"].value)
+    assert firing_range.counts("pt_comparisons") == [2 * 2 * 2]
+
+    pair = {"simulation": season.simulations(next(season.work_orders()))[0].name}
+    pair["firing"] = next(season.firings(next(season.work_orders()))).name
+    assert not firing_range.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
+    assert firing_range.run(FIRINGS, [PT_COMPARISONS]).success, "nothing but pairs that are left out again"
+    assert firing_range.counts("pt_comparisons") == [2 * 2 * 2]
+
+    away.rename(cold)
+    assert firing_range.run(FIRINGS, [PT_COMPARISONS]).success
+    assert firing_range.counts("pt_comparisons") == [2 * 2 * 2 * 2]
 
 
 @pytest.mark.parametrize("table", ["test_time_series", "simulation_time_series"])

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from meva_pipelines.assets import tables
-from meva_pipelines.assets.simulation import FIRINGS, SIMULATIONS
+from meva_pipelines.assets.simulation import FIRINGS
 from meva_pipelines.assets.simulation_comparisons import PT_COMPARISONS
 from meva_pipelines.assets.simulation_scorecard import MODEL_SCORECARD
 from meva_pipelines.domain.pressure import comparison
-from meva_pipelines.domain.pressure.comparison import Alignment, Measures
+from meva_pipelines.domain.pressure.comparison import Alignment, Measures, Metric
 from meva_pipelines.domain.simulation import curves
 from meva_pipelines.resources.simulation_comparisons import COLUMN
 from meva_pipelines.sandbox import firing_files
@@ -95,10 +95,30 @@ def test_any_pair_is_compared_by_name(compared: Range) -> None:
         "notes": "another recipe",
     }
     assert compared.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
-    assert compared.location.rows("SELECT count(*) FROM mgg.pt_comparisons WHERE notes = 'another recipe'") == [(2,)]
+    with_notes = "SELECT notes FROM mgg.pt_comparisons WHERE notes IS NOT NULL"
+    assert compared.location.rows(with_notes) == [("another recipe",)] * 2
     assert not compared.location.job(
         "compare_curves", config={"compare_pair": {"config": pair | {"firing": "nobody"}}}
     ).success
+
+
+def test_notes_that_would_not_be_kept_are_refused(compared: Range) -> None:
+    """What is published is never changed: other notes for it were dropped without a word."""
+    first, second = SEASON.work_orders()
+    foreign = {"simulation": SEASON.simulations(first)[0].name, "firing": next(SEASON.firings(second)).name}
+
+    def ask(**pair: str) -> bool:
+        return compared.location.job("compare_curves", config={"compare_pair": {"config": pair}}).success
+
+    assert ask(**foreign, notes="first")
+    assert ask(**foreign, notes="first")
+    assert ask(**foreign)
+    attempts = compared.location.rows("SELECT count(*) FROM ops.sync_runs")
+    assert not ask(**foreign, notes="second")
+    assert not ask(**foreign | {"firing": next(SEASON.firings(first)).name}, notes="to one that the night compared")
+    assert compared.location.rows("SELECT count(*) FROM ops.sync_runs") == attempts
+    with_notes = "SELECT notes FROM mgg.pt_comparisons WHERE notes IS NOT NULL"
+    assert compared.location.rows(with_notes) == [("first",)] * 2
 
 
 def test_the_first_version_answers_and_the_worse_one_is_refused(compared: Range) -> None:
@@ -160,22 +180,60 @@ def test_an_evaluation_that_says_nothing_new_writes_nothing(compared: Range) -> 
     assert compared.counts("model_scorecard")[0] == before[0] * 3 // 2
 
 
-@pytest.mark.parametrize(
-    ("table", "away"), [("simulation_time_series", "simulation "), ("test_time_series", "firing ")]
-)
-def test_what_has_aged_is_told_and_nothing_turns_red(compared: Range, table: str, away: str) -> None:
-    """Published comparisons stay; a picture that cannot be drawn says where its curves lie."""
-    compared.drop(SIMULATIONS, dict(firing_files.simulation_files(SEASON, models=(GOOD_MODEL,))))
-    before = compared.counts("pt_comparisons")
+def comparisons(firing_range: Range) -> set[str]:
+    rows = firing_range.location.rows("SELECT to_jsonb(c)::text FROM mgg.pt_comparisons AS c")
+    return {row for (row,) in rows}
+
+
+@pytest.mark.parametrize("table", ["simulation_time_series", "test_time_series"])
+def test_a_firing_that_comes_after_curves_have_aged_is_compared_with_them(compared: Range, table: str) -> None:
+    """Simulations age within half a year, and an order may be fired again after that."""
+    before = comparisons(compared)
     compared.archive(table)
-    for flow in (SIMULATIONS, FIRINGS):
-        result = compared.run(flow, [PT_COMPARISONS, *map(tables.key, flow.published), MODEL_SCORECARD])
-        assert result.success
-        failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
-        assert failed == []
-    (event,) = compared.run(FIRINGS, [PT_COMPARISONS]).get_asset_materialization_events()
-    metadata = event.materialization.metadata
-    assert f"the curve of {away}" in str(metadata["not_drawn"].value)
-    assert "lies in the archive: bring 2026-Q1 of mgg." in str(metadata["not_drawn"].value)
-    assert ("overlay" in metadata) == (table == "simulation_time_series")
-    assert compared.counts("pt_comparisons") == before
+    order = next(SEASON.work_orders())
+    late = list(Season(orders=1, repeats=SEASON.repeats + 1).firings(order))[-1]
+    compared.drop(FIRINGS, dict(firing_files.firing_document(late)))
+    result = compared.take_and_compare(FIRINGS)
+    assert result.success
+    assert [check.check_name for check in result.get_asset_check_evaluations() if not check.passed] == []
+
+    assert before < comparisons(compared), "what was published stays as it was"
+    measured = curves.stored(late.time_ms(), late.readings_mpa()).trace()
+    for simulation in SEASON.simulations(order):
+        raw = comparison.compare(curves.stored(simulation.time_ms(), simulation.pressure_mpa()).trace(), measured).raw
+        assert isinstance(raw, Measures)
+        assert compared.location.rows(
+            "SELECT rmse_mpa FROM (SELECT s.name AS simulation, t.name AS firing, alignment, rmse::float AS rmse_mpa"
+            " FROM mgg.pt_comparisons AS c JOIN mgg.forward_simulations AS s ON s.id = c.simulation_id"
+            " JOIN mgg.test_results AS t ON t.id = c.test_result_id) AS found"
+            " WHERE (simulation, firing, alignment) = (%s, %s, 'raw')",
+            *(simulation.name, late.name),
+        ) == [(pytest.approx(raw.values[Metric.RMSE], abs=1e-6),)]
+    assert len(comparisons(compared) - before) == 2 * len(Alignment)
+    repeats = compared.location.rows(
+        "SELECT measures ? 'rmse_mpa' FROM mgg.repeat_comparisons AS r JOIN mgg.test_results AS t ON t.id = r.repeat_id"
+        " WHERE t.name = %s",
+        late.name,
+    )
+    assert repeats == [(True,)] * SEASON.repeats
+
+    shown = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
+    assert shown[PT_COMPARISONS]["pairs_left_out"].value == shown[MODEL_SCORECARD]["repeats_left_out"].value == 0
+    assert "overlay" in shown[PT_COMPARISONS]
+    assert "not_drawn" not in shown[PT_COMPARISONS]
+
+
+@pytest.mark.parametrize("table", ["simulation_time_series", "test_time_series"])
+def test_what_is_compared_already_reads_no_curve(compared: Range, table: str) -> None:
+    """Published comparisons stay without their curves; a picture that cannot be drawn says why."""
+    before = comparisons(compared), compared.counts("repeat_comparisons")
+    compared.archive(table)
+    compared.cold_file(table).unlink()
+    result = compared.run(FIRINGS, [PT_COMPARISONS, *map(tables.key, FIRINGS.published), MODEL_SCORECARD])
+    assert result.success
+    assert [check.check_name for check in result.get_asset_check_evaluations() if not check.passed] == []
+    shown = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
+    assert shown[PT_COMPARISONS]["pairs_left_out"].value == shown[MODEL_SCORECARD]["repeats_left_out"].value == 0
+    assert "2026-Q1.parquet" in str(shown[PT_COMPARISONS]["not_drawn"].value)
+    assert ("overlay" in shown[PT_COMPARISONS]) == (table == "simulation_time_series")
+    assert (comparisons(compared), compared.counts("repeat_comparisons")) == before
