@@ -73,6 +73,17 @@ def estimate(connection: psycopg.Connection, table: Archived, period: Period) ->
     return count(connection, table, period)
 
 
+def users(connection: psycopg.Connection, table: Archived) -> dict[int, str]:
+    """Return the sessions that use a table until their transactions end: applications by their process."""
+    return dict(
+        connection.execute(
+            "SELECT pid, application_name FROM pg_stat_activity WHERE pid IN"
+            " (SELECT pid FROM pg_locks WHERE granted AND relation = to_regclass(%s)) ORDER BY pid",
+            [f"{table.schema}.{table.name}"],
+        ).fetchall()
+    )
+
+
 def size(connection: psycopg.Connection, table: Archived, period: Period, *, rows: int) -> int:
     """Return the bytes of `rows` hot rows of a period with indexes: its partition, or its share of the whole table."""
     if table.release is Release.PARTITION:

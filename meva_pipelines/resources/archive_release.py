@@ -4,6 +4,8 @@ Under a lock against writers the rows are digested once more. Readers of hot and
 so that no row is seen in neither place.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -11,7 +13,7 @@ from psycopg import sql
 
 from meva_pipelines.domain.archive.declared import Archived, Release
 from meva_pipelines.domain.archive.periods import Period
-from meva_pipelines.domain.failures import Refused, Rejected, Superseded
+from meva_pipelines.domain.failures import Refused, Rejected, Superseded, Unavailable
 from meva_pipelines.resources import (
     archive_batches,
     archive_digests,
@@ -65,6 +67,7 @@ def release(
         Refused: more rows than `ceiling`, the period is not due by the clock of the database, held, or kept by its
             policy; or the batch is not verified.
         Rejected: a verdict is missing or failed, or the hot rows changed since the plan.
+        Unavailable: another session uses the table for longer than a release waits; the message names it.
         Superseded, Unavailable: as `publishing.locked`.
     """
     if batch.rows > ceiling:
@@ -80,7 +83,7 @@ def release(
         with publishing.publication(
             postgres, attempt, digest=lambda connection: _digest(connection, batch), suites=suites
         ) as connection:
-            with acting_as(connection, Role.ARCHIVER, then=Role.WRITER):
+            with _patient(postgres, connection, batch), acting_as(connection, Role.ARCHIVER, then=Role.WRITER):
                 released = _leave(connection, batch, ceiling=ceiling, approved_by=approved_by, suites=suites)
             ledger.record(
                 connection,
@@ -94,6 +97,23 @@ def release(
                 archive_batches.failed(connection, batch, "the hot rows changed before they were released")
         raise Rejected(str(error)) from error
     return released
+
+
+@contextmanager
+def _patient(postgres: Postgres, connection: psycopg.Connection, batch: Batch) -> Iterator[None]:
+    """Say who uses the table when the body has waited for its lock in vain."""
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable:
+        with postgres.connect(Role.ARCHIVER, work=f"look around {batch.name}") as watch:
+            users = archive_hot_rows.users(watch, batch.table)
+        users.pop(connection.info.backend_pid, None)
+        named = " and ".join(f"process {pid} ({application or 'unnamed'})" for pid, application in users.items())
+        raise Unavailable(
+            f"{batch.name} was not released and changed nothing: {batch.table.schema}.{batch.table.name} is used by "
+            f"{named or 'a session that is not seen any more'}. When its transaction has ended, by itself or by "
+            "pg_terminate_backend, run this again: it goes on with the cold copy that is proved."
+        ) from None
 
 
 def _leave(

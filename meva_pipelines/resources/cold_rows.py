@@ -5,10 +5,11 @@ several parts count is decided in `hot_and_cold`.
 """
 
 import io
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -16,13 +17,14 @@ from pyarrow import parquet
 
 from meva_pipelines.domain.archive.column_types import Columns, DateType, Value
 from meva_pipelines.domain.archive.declared import Archived
-from meva_pipelines.domain.archive.filters import EVERYTHING, Filter, fields
+from meva_pipelines.domain.archive.filters import EVERYTHING, Both, Filter, fields
 from meva_pipelines.domain.archive.periods import Period
 from meva_pipelines.domain.archive.ranges import Ranges, may_lie_between, ranges
 from meva_pipelines.domain.failures import Rejected
 from meva_pipelines.resources import archive_predicates, archive_reading, archive_schemas
 from meva_pipelines.resources.archive_batches import Batch
 from meva_pipelines.resources.cold_files import ColdFiles
+from meva_pipelines.resources.first_rows import FirstRows
 from meva_pipelines.schema.roles import Role
 
 _BATCH_ROWS = 65_536
@@ -63,11 +65,15 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is wanted of cold rows: columns, and a filter whose fields need not be among them."""
+    """What is wanted of cold rows: columns, and a filter whose fields need not be among them.
+
+    Rows that cannot be among the first of a sorted answer are not wanted; where those are likely is read first.
+    """
 
     table: Archived
     columns: tuple[str, ...]
     filter: Filter
+    first: FirstRows = field(default_factory=FirstRows)
 
     @property
     def schema(self) -> pa.Schema:
@@ -92,17 +98,17 @@ def why_left_out(batch: Batch, asked: Filter) -> str:
 
 
 def read(files: ColdFiles, batch: Batch, wanted: Wanted, effort: PartEffort) -> Generator[pa.RecordBatch]:
-    """Yield the wanted rows of a part, in the order of its keys and under the newest schema.
+    """Yield the wanted rows of a part under the newest schema: in the order of its keys, if no other is asked for.
 
     Raises:
         Rejected: the file is damaged, or is not the part that the batch says.
         StoreUnavailable: the file is not there, or the store does not answer.
     """
     names = [*wanted.columns, *sorted(fields(wanted.filter) - set(wanted.columns))]
-    chooses = None if wanted.filter == EVERYTHING else _expression(wanted)
     with _opened(files, batch, effort) as file:
         is_current = _version(batch, file) == archive_schemas.current(batch.table).version
-        for group in _groups(file, wanted.filter, effort):
+        for group, asked in _groups(file, wanted, effort):
+            chooses = _expression(asked, batch.table)
             for rows in file.iter_batches(
                 _BATCH_ROWS, [group], columns=names if is_current else None, use_threads=False
             ):
@@ -112,8 +118,9 @@ def read(files: ColdFiles, batch: Batch, wanted: Wanted, effort: PartEffort) -> 
                     yield found.select(wanted.columns).cast(wanted.schema)
 
 
-def _expression(wanted: Wanted) -> Any:
-    return archive_predicates.expression(wanted.filter, archive_schemas.current(wanted.table).schema)
+@lru_cache(maxsize=8)
+def _expression(asked: Filter, table: Archived) -> Any:
+    return None if asked == EVERYTHING else archive_predicates.expression(asked, archive_schemas.current(table).schema)
 
 
 @contextmanager
@@ -138,16 +145,24 @@ def _version(batch: Batch, file: parquet.ParquetFile) -> int:
     return version
 
 
-def _groups(file: parquet.ParquetFile, asked: Filter, effort: PartEffort) -> Iterator[int]:
-    allowed = {name: found for name in fields(asked) if not (found := ranges(asked, name)).is_unbounded}
+def _groups(file: parquet.ParquetFile, wanted: Wanted, effort: PartEffort) -> Iterator[tuple[int, Filter]]:
+    """Yield the row groups that may hold wanted rows, and the filter of them, as narrow as rows that came make it."""
     effort.row_groups = file.num_row_groups
-    for group in range(file.num_row_groups):
-        if _may_hold(file.metadata.row_group(group), allowed):
+    places = range(file.num_row_groups)
+    for group in reversed(places) if wanted.first.is_descending else places:
+        bound = wanted.first.bound()
+        asked = wanted.filter if bound == EVERYTHING else Both((wanted.filter, bound))
+        if _may_hold(file.metadata.row_group(group), _allowed(asked)):
             effort.row_groups_read += 1
-            yield group
+            yield group, asked
 
 
-def _may_hold(group: Any, allowed: dict[str, Ranges]) -> bool:
+@lru_cache(maxsize=8)
+def _allowed(asked: Filter) -> Mapping[str, Ranges]:
+    return {name: found for name in fields(asked) if not (found := ranges(asked, name)).is_unbounded}
+
+
+def _may_hold(group: Any, allowed: Mapping[str, Ranges]) -> bool:
     """Whether the statistics of a row group let a row have what a filter allows; a column without them may."""
     for position in range(group.num_columns):
         column = group.column(position)

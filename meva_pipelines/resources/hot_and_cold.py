@@ -31,6 +31,7 @@ from meva_pipelines.resources import (
 from meva_pipelines.resources.archive_batches import Batch
 from meva_pipelines.resources.cold_files import ColdFiles
 from meva_pipelines.resources.cold_rows import Effort, PartEffort, Wanted
+from meva_pipelines.resources.first_rows import FirstRows
 from meva_pipelines.resources.hot_keys import HotKeys
 from meva_pipelines.resources.large_streams import Stream
 from meva_pipelines.resources.postgres import Postgres
@@ -99,7 +100,7 @@ def cold_only(postgres: Postgres, files: ColdFiles, query: Query) -> Iterator[It
     with _snapshot(postgres, asked.table, Role.ARCHIVER) as connection:
         effort = Effort(parts=[PartEffort(batch) for batch in archive_batches.parts(connection, asked.table)])
         sources = _Sources(connection, files, effort)
-        with closing(_cold(sources, asked, _layers(sources, asked), asked.columns)) as rows:
+        with closing(_cold(sources, asked, _layers(sources, asked), asked.columns, FirstRows())) as rows:
             yield rows
 
 
@@ -142,7 +143,7 @@ def _answered(sources: _Sources, asked: Query) -> Rows:
 
 
 def _ordered(sources: _Sources, asked: Query, layers: Layers) -> Rows:
-    """Yield sorted rows. Of the hot ones the server sends no more than could be among them."""
+    """Yield sorted rows. Hot or cold, no more are asked for than may be among them."""
     total = (*asked.sort, *_by_key(asked))
     columns = tuple(dict.fromkeys([*asked.columns, *(one.field for one in total)]))
     few = replace(asked, limit=None if asked.limit is None else asked.limit + asked.offset, offset=0)
@@ -152,9 +153,9 @@ def _ordered(sources: _Sources, asked: Query, layers: Layers) -> Rows:
 
 
 def _both(sources: _Sources, asked: Query, layers: Layers, columns: Sequence[str]) -> Rows:
-    yield from _hot(sources, asked, columns)
-    for _, batch in _cold(sources, asked, layers, columns):
-        yield batch
+    first = FirstRows.of(asked)
+    yield from first.watched(_hot(sources, asked, columns))
+    yield from first.watched(batch for _, batch in _cold(sources, asked, layers, columns, first))
 
 
 def _by_key(asked: Query) -> Iterator[Sort]:
@@ -190,48 +191,52 @@ def _hot(sources: _Sources, asked: Query, columns: Sequence[str]) -> Rows:
 
 
 def _cold(
-    sources: _Sources, asked: Query, layers: Layers, columns: Sequence[str]
+    sources: _Sources, asked: Query, layers: Layers, columns: Sequence[str], first: FirstRows
 ) -> Generator[tuple[Period, pa.RecordBatch]]:
-    for period, parts in layers.items():
+    """Yield the cold rows of a filter that may be among the first, beginning with the period where those are likely."""
+    wanted = Wanted(asked.table, tuple(columns), asked.filter, first)
+    for period in layers if first.is_descending else reversed(layers):
+        parts = [batch for batch in layers[period] if not _is_behind(sources.effort.of(batch), first)]
+        if not parts:
+            continue
         keys = HotKeys(sources.connection, asked.table, period)
-        hot = keys if keys.are_there(_on_keys(asked)) else None
+        hot = keys if keys.are_there(_on_keys(wanted)) else None
         for place, batch in enumerate(parts):
-            for rows in _part(sources, asked, batch, columns, hot=hot, above=parts[:place]):
+            for rows in _part(sources, batch, wanted, hot=hot, above=parts[:place]):
                 yield period, rows
 
 
-def _part(
-    sources: _Sources,
-    asked: Query,
-    batch: Batch,
-    columns: Sequence[str],
-    *,
-    hot: HotKeys | None,
-    above: Sequence[Batch],
-) -> Rows:
+def _is_behind(part: PartEffort, first: FirstRows) -> bool:
+    """Return whether no row of a part can be among the first. Times and keys alone tell, as they do in `_layers`."""
+    if cold_rows.why_left_out(part.batch, first.bound()):
+        part.left_out = "behind the rows that are asked for"
+    return bool(part.left_out)
+
+
+def _part(sources: _Sources, batch: Batch, wanted: Wanted, *, hot: HotKeys | None, above: Sequence[Batch]) -> Rows:
     """Yield the rows of a part whose keys lie neither hot nor in a part above it."""
-    table, effort = asked.table, sources.effort.of(batch)
-    names = dict.fromkeys([*columns, *table.key]) if hot or above else columns
-    wanted = Wanted(table, tuple(names), asked.filter)
-    rows: Iterable[pa.RecordBatch] = cold_rows.read(sources.files, batch, wanted, effort)
+    key, effort = wanted.table.key, sources.effort.of(batch)
+    names = dict.fromkeys([*wanted.columns, *key]) if hot or above else wanted.columns
+    keyed = replace(wanted, columns=tuple(names))
+    rows: Iterable[pa.RecordBatch] = cold_rows.read(sources.files, batch, keyed, effort)
     if hot:
         rows = hot.hide(rows)
     if above:
-        hidden = chain.from_iterable(_cold_keys(sources, asked, one) for one in above)
-        keys = Stream(cold_rows.chosen(table, table.key), hidden)
-        rows = large_streams.without(Stream(wanted.schema, rows), keys, table.key)
+        hidden = chain.from_iterable(_cold_keys(sources, wanted, one) for one in above)
+        keys = Stream(cold_rows.chosen(wanted.table, key), hidden)
+        rows = large_streams.without(Stream(keyed.schema, rows), keys, key)
     for found in rows:
-        yield found.select(columns)
+        yield found.select(wanted.columns)
 
 
-def _cold_keys(sources: _Sources, asked: Query, batch: Batch) -> Rows:
-    wanted = Wanted(asked.table, asked.table.key, _on_keys(asked))
-    return cold_rows.read(sources.files, batch, wanted, sources.effort.of(batch))
+def _cold_keys(sources: _Sources, wanted: Wanted, batch: Batch) -> Rows:
+    keys = Wanted(wanted.table, wanted.table.key, _on_keys(wanted))
+    return cold_rows.read(sources.files, batch, keys, sources.effort.of(batch))
 
 
-def _on_keys(asked: Query) -> Filter:
+def _on_keys(wanted: Wanted) -> Filter:
     """Return what the filter says of keys alone: whatever it says of other columns, a row above may differ there."""
-    return relaxed(asked.filter, asked.table.key)
+    return relaxed(wanted.filter, wanted.table.key)
 
 
 def _selected(table: Archived, columns: Sequence[str], condition: sql.Composable) -> sql.Composed:

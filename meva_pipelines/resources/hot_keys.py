@@ -46,7 +46,7 @@ class HotKeys:
         return bool(found and found[0])
 
     def hide(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield those of some rows, in the order of their keys, whose keys are not hot; a few wait for more."""
+        """Yield the rows whose keys are not hot, of batches that are each in the order of keys; few wait for more."""
         waiting: list[pa.RecordBatch] = []
         for batch in batches:
             if waiting and sum(one.num_rows for one in (*waiting, batch)) > _FEW:

@@ -24,7 +24,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import create_engine
 
 from meva_pipelines.domain.archive.declared import TABLES
-from meva_pipelines.domain.archive.filters import Condition, Operator
+from meva_pipelines.domain.archive.filters import Both, Condition, Operator
 from meva_pipelines.domain.archive.periods import Period
 from meva_pipelines.domain.archive.queries import Query, Sort
 from meva_pipelines.domain.pressure.trace import Series
@@ -59,6 +59,7 @@ SMALL = Period.named("2023-Q4")
 _TABLE = TABLES["simulation_time_series"]
 _LEAST_POINTS, _MOST_POINTS = 1_000, 4_000
 _CURVES_AT_ONCE = 200
+_FIRST_ROWS = 100
 _PARENTS = """
 INSERT INTO mgg.users (username, email) VALUES ('bench', 'bench@example.org');
 INSERT INTO ops.sync_runs (subject, source, mode, day, dagster_run_id, status)
@@ -104,8 +105,12 @@ def figures(world: World, *, rows: int, rounds: int) -> list[Figure]:
         _ask(place, middles[-1])
         for simulation in middles[:rounds]:
             laps.setdefault("hot alone", []).append(measured(partial(_ask, place, simulation)))
+            laps.setdefault("first rows, hot alone", []).append(measured(partial(_first_rows, place)))
         for period in QUARTERS[:rounds]:
             _round(place, period, laps)
+            if period is QUARTERS[0]:
+                _first_rows(place)
+                laps["first rows, half cold"] = [measured(partial(_first_rows, place)) for _ in range(rounds)]
         shares = []
         for simulation in middles[:rounds]:
             laps.setdefault("hot and cold", []).append(measured(partial(_ask, place, simulation)))
@@ -259,6 +264,13 @@ def _speeds(laps: Laps, sizes: Sizes) -> Iterator[Figure]:
     yield report.slower(
         "one simulation asked for, hot and cold, beside hot alone", laps, "hot and cold", "hot alone", goal=3.0
     )
+    yield report.slower(
+        "first 100 rows of two quarters by key, one quarter cold, beside hot alone",
+        laps,
+        "first rows, half cold",
+        "first rows, hot alone",
+        goal=3.0,
+    )
     yield report.faster("export beside read_sql and to_parquet", laps, "export", "pandas", goal=4.0)
     yield report.faster("protocol beside read_sql and to_parquet", laps, "protocol", "pandas", goal=1.5)
 
@@ -343,6 +355,16 @@ def _ask(place: Place, simulation_id: int) -> Effort:
         if not sum(batch.num_rows for batch in found.batches):
             raise RuntimeError(f"simulation {simulation_id} is nowhere")
     return found.effort
+
+
+def _first_rows(place: Place) -> None:
+    """Ask for the first rows of two quarters in the order of the key, wherever they lie."""
+    ages = [(Operator.GTE, QUARTERS[0].start), (Operator.LT, QUARTERS[1].end)]
+    asked = Both(tuple(Condition(_TABLE.age_column, operator, moment) for operator, moment in ages))
+    query = Query(_TABLE, asked, sort=tuple(map(Sort, _TABLE.key)), limit=_FIRST_ROWS)
+    with hot_and_cold.answer(place.postgres, place.files, query, role=Role.ARCHIVER) as found:
+        if sum(batch.num_rows for batch in found.batches) != _FIRST_ROWS:
+            raise RuntimeError("there are fewer rows than were asked for")
 
 
 def _share(effort: Effort) -> float:

@@ -255,7 +255,7 @@ def test_two_archivers_with_the_same_batch_release_it_once(desk: Desk) -> None:
     start = threading.Barrier(2)
 
     def race() -> bool:
-        start.wait(timeout=10)
+        start.wait(timeout=120)
         try:
             desk.release(attempt, batch)
         except MevaError:
@@ -263,7 +263,7 @@ def test_two_archivers_with_the_same_batch_release_it_once(desk: Desk) -> None:
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        assert sorted(future.result(timeout=60) for future in [pool.submit(race) for _ in range(2)]) == [False, True]
+        assert sorted(future.result(timeout=300) for future in [pool.submit(race) for _ in range(2)]) == [False, True]
     assert desk.rows("SELECT count(*) FROM ops.deletion_ledger") == [(1,)]
 
 
@@ -296,7 +296,7 @@ def test_readers_of_hot_and_cold_are_waited_for(desk: Desk) -> None:
                 "SELECT count(*), (SELECT count(*) FROM mgg.archive_batches WHERE status = 'committed')"
                 " FROM mgg.simulation_time_series"
             ).fetchone() == (POINTS, 0)
-        assert leaving.result(timeout=30).rows == POINTS
+        assert leaving.result(timeout=300).rows == POINTS
 
 
 def test_a_late_writer_that_waited_finds_a_partition_again(desk: Desk) -> None:
@@ -310,8 +310,8 @@ def test_a_late_writer_that_waited_finds_a_partition_again(desk: Desk) -> None:
             assert waits(desk.postgres, "publish")
             ensuring = pool.submit(ensure_and_insert, desk.postgres)
             assert waits(desk.postgres, "late")
-        assert leaving.result(timeout=30).rows == POINTS
-        ensuring.result(timeout=30)
+        assert leaving.result(timeout=300).rows == POINTS
+        ensuring.result(timeout=300)
     assert desk.rows("SELECT sequence_number FROM mgg.simulation_time_series") == [(99,)]
 
 
@@ -329,10 +329,15 @@ def test_a_reader_outside_ours_makes_the_release_give_up_and_change_nothing(desk
     attempt, batch = desk.prove()
     with desk.postgres.connect(Role.READER, work="read") as reader:
         reader.execute("SELECT count(*) FROM mgg.simulation_time_series")
-        with pytest.raises(Unavailable, match="changed nothing"):
+        used = (
+            rf"changed nothing: mgg\.{SERIES.name} is used by process {reader.info.backend_pid} \(meva read\)\. When "
+        )
+        with pytest.raises(Unavailable, match=used):
             desk.release(attempt, batch)
     assert (desk.count(SERIES), desk.batches()) == (POINTS, [(1, "verified")])
-    assert desk.release(*desk.prove()).rows == POINTS
+    taken, same = desk.prove()
+    assert same.id == batch.id
+    assert desk.release(taken, same).rows == POINTS
 
 
 def test_what_is_released_is_not_planned_again(desk: Desk) -> None:

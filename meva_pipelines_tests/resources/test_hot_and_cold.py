@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -188,6 +189,49 @@ def test_row_groups_without_a_chosen_value_are_not_read(world: World) -> None:
     assert (effort.parts[0].row_groups, effort.parts[0].row_groups_read) == (5, 1)
 
 
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_what_cannot_be_among_the_first_rows_is_not_read(world: World, is_descending: bool) -> None:  # noqa: FBT001 - a case
+    """Of two periods with two row groups each, one row group has rows that beat the hot ones, or are their equals."""
+    sign = -1 if is_descending else 1
+    february = Period.named("2024-02")
+    groups = [(2, 3), (None, 9), (4, 4), (7, None)]
+    cold = [
+        log(number, user_id=value and value * sign, created_at=(JANUARY, february)[number > 4].start)
+        for number, value in enumerate((value for group in groups for value in group), 1)
+    ]
+    world.lay_cold(LOGS, JANUARY, 1, cold[:4], group_rows=2)
+    world.lay_cold(LOGS, february, 1, cold[4:], group_rows=2)
+    world.lay_hot(
+        LOGS, [log(number, user_id=value and value * sign) for number, value in ((10, 1), (11, 3), (12, 5), (13, None))]
+    )
+    query = Query(LOGS, columns=("id",), sort=(Sort("user_id", is_descending),), limit=2, offset=1)
+    found, effort = rows(world, query)
+    assert found == [{"id": 1}, {"id": 2}]
+    assert sum(part.row_groups_read for part in effort.parts) <= 2
+    found, effort = rows(world, replace(query, limit=9, offset=0))
+    assert [row["id"] for row in found] == [10, 1, 2, 11, 5, 6, 12, 7, 4]
+    found, effort = rows(world, replace(query, limit=1, offset=0))
+    assert found == [{"id": 10}]
+    assert sum(part.row_groups_read for part in effort.parts) == 0
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+@pytest.mark.parametrize("field", ["id", "created_at"])
+def test_periods_are_read_from_the_end_where_the_order_begins(world: World, field: str, is_descending: bool) -> None:  # noqa: FBT001 - a case
+    periods = [Period.named(f"2024-0{month}") for month in (1, 2, 3)]
+    for month, period in enumerate(periods):
+        world.lay_cold(LOGS, period, 1, [log(10 * month + n, created_at=period.start) for n in range(4)], group_rows=2)
+    found, effort = rows(
+        world, Query(LOGS, columns=("id",), sort=(Sort(field, is_descending), Sort("user_id")), limit=1)
+    )
+    reads = [(part.row_groups_read, part.left_out) for part in effort.parts]
+    behind = (0, "behind the rows that are asked for")
+    assert found == [{"id": 23 if is_descending and field == "id" else 20 if is_descending else 0}]
+    if is_descending:
+        reads.reverse()
+    assert reads == [(1 if field == "id" else 2, ""), behind, behind]
+
+
 def test_keys_above_hide_what_the_filter_would_choose_below(world: World) -> None:
     """The newer row does not have the value that is asked for: the older one must not come in its place."""
     world.lay_cold(LOGS, JANUARY, 1, [log(1, action="old"), log(2, action="old"), log(3, action="old")])
@@ -290,7 +334,7 @@ def test_whoever_reads_while_rows_are_released_sees_each_once(verified: World) -
         reader.start()
         while not connection.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone():
             pass
-    reader.join(timeout=30)
+    reader.join(timeout=120)
     assert seen == [1, 2, 3, 4, 5]
 
 

@@ -74,6 +74,19 @@ def queries(draw: st.DrawFn) -> Query:
     )
 
 
+@st.composite
+def first_rows(draw: st.DrawFn) -> Query:
+    """A question for which few hot rows suffice, so that they bound what is read of the cold ones."""
+    names = draw(st.lists(st.sampled_from(sorted(COLUMNS)), unique=True, min_size=1, max_size=2))
+    return Query(
+        HISTORY,
+        columns=("history_id",),
+        sort=tuple(Sort(name, draw(st.booleans())) for name in names),
+        limit=draw(st.integers(1, 3)),
+        offset=draw(st.integers(0, 1)),
+    )
+
+
 def truth(places: dict[Any, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Of each key, the row of the highest place."""
     rows: dict[int, dict[str, Any]] = {}
@@ -103,10 +116,11 @@ def row(number: int, model_name: str) -> dict[str, Any]:
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(histories(), st.lists(queries(), min_size=1, max_size=3))
+@given(histories(), st.lists(queries(), min_size=1, max_size=3), st.lists(first_rows(), min_size=2, max_size=2))
 @example(
     {(QUARTERS[1], 1): [row(1, "a")], (QUARTERS[1], "hot"): [row(1, "b")]},
     [Query(HISTORY, Condition("model_name", Operator.EQ, "a"), columns=("history_id",))],
+    [],
 )
 @example(
     {(QUARTERS[1], 1): [row(1, "100%\n")], (QUARTERS[1], "hot"): [row(2, "\\")]},
@@ -115,13 +129,14 @@ def row(number: int, model_name: str) -> dict[str, Any]:
         Query(HISTORY, Condition("model_name", Operator.LIKE, "\\\\"), columns=("history_id",)),
         Query(HISTORY, Not(Condition("model_name", Operator.LIKE, "%0%")), columns=("history_id",)),
     ],
+    [],
 )
 def test_hot_and_cold_answer_as_one_list(
-    world: World, places: dict[Any, list[dict[str, Any]]], questions: list[Query]
+    world: World, places: dict[Any, list[dict[str, Any]]], questions: list[Query], firsts: list[Query]
 ) -> None:
     lay(world, places)
     rows = truth(places)
-    for query in questions:
+    for query in (*questions, *firsts):
         found, expected = asked(world, query), answer(query, rows)
         if query.sort:
             assert found == expected
