@@ -28,7 +28,9 @@ _PERMANENT = sql.SQL(
     " AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
 )
 _TABLES = sql.SQL("SELECT n.nspname, c.relname FROM {} ORDER BY 1, 2").format(_PERMANENT)
-_UNREADABLE = sql.SQL("SELECT count(*) FROM {} AND NOT has_table_privilege(c.oid, 'SELECT')").format(_PERMANENT)
+_COUNTED = sql.SQL("SELECT count(*), count(*) FILTER (WHERE NOT has_table_privilege(c.oid, 'SELECT')) FROM {}").format(
+    _PERMANENT
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,10 @@ def taken(connection: psycopg.Connection) -> Prints:
         return in_transaction(connection)
 
 
-def unreadable(connection: psycopg.Connection) -> int:
-    """Return of how many tables no prints can be taken, because the user may not read them."""
-    row = connection.execute(_UNREADABLE).fetchone()
-    return 0 if row is None else int(row[0])
+def counted(connection: psycopg.Connection) -> tuple[int, int]:
+    """Return of how many tables prints are taken, and of how many they cannot be: the user may not read those."""
+    row = connection.execute(_COUNTED).fetchone()
+    return (0, 0) if row is None else (row[0], row[1])
 
 
 def differences(expected: Prints, found: Prints) -> list[str]:
@@ -147,14 +149,16 @@ def _taken(connection: psycopg.Connection, *, is_exact: bool, started: float) ->
 
 
 def _print(connection: psycopg.Connection, schema: str, table: str) -> Print:
+    """Take the print of one table; its lock ends with the savepoint, so that no more than one is held at a time."""
     name = sql.Identifier(schema, table)
     by_value = sql.SQL("SELECT count(*), coalesce(sum(hash_record_extended(t.*, 0)), 0)::text FROM ONLY {} AS t")
     by_text = sql.SQL("SELECT count(*), coalesce(sum(hashtextextended((t.*)::text, 0)), 0)::text FROM ONLY {} AS t")
     try:
-        with connection.transaction():
+        with connection.transaction(force_rollback=True):
             row = connection.execute(by_value.format(name)).fetchone()
     except psycopg.errors.UndefinedFunction:  # a column of a type without a hash, such as json
-        row = connection.execute(by_text.format(name)).fetchone()
+        with connection.transaction(force_rollback=True):
+            row = connection.execute(by_text.format(name)).fetchone()
     if row is None:
         raise Unavailable(f"PostgreSQL returned nothing for {schema}.{table}")
     return Print(row[0], row[1])

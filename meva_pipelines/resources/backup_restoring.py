@@ -19,13 +19,13 @@ from meva_pipelines.domain.backup.chains import Route
 from meva_pipelines.domain.backup.members import Limits
 from meva_pipelines.domain.backup.records import Backup
 from meva_pipelines.domain.backup.vocabulary import Method
-from meva_pipelines.domain.failures import Refused, Unavailable
+from meva_pipelines.domain.failures import Refused, Unavailable, Unusable
 from meva_pipelines.resources import backup_programs, backup_scratch, backup_wal, failpoints
 from meva_pipelines.resources.backup_extraction import extract, write_new
 from meva_pipelines.resources.backup_physical import BASE
 from meva_pipelines.resources.backup_programs import Programs
 from meva_pipelines.resources.backup_scratch import Scratch
-from meva_pipelines.resources.backup_shelves import Shelf
+from meva_pipelines.resources.backup_shelves import Inventory, Shelf
 from meva_pipelines.resources.backup_taking import Vault
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines.resources.postgres_binaries import Account
@@ -83,9 +83,10 @@ def plan(shelf: Shelf, goal: Goal, *, system_id: str = "") -> Route:
         Refused: it cannot be reached; says what can.
         Unavailable: the target does not answer.
     """
+    inventory = shelf.inventory()
     found = [
         backup
-        for backup in shelf.inventory().backups.values()
+        for backup in inventory.backups.values()
         if backup.method in {Method.PHYSICAL, Method.WAL} and system_id in {"", backup.subject}
     ]
     segments = {backup.id: backup_wal.segments(backup) for backup in found if backup.method is Method.WAL}
@@ -95,7 +96,17 @@ def plan(shelf: Shelf, goal: Goal, *, system_id: str = "") -> Route:
         raise Refused(f"the target holds backups of several servers, say which: {', '.join(servers)}")
     if goal.backup_id is not None and named is not None:
         return Route(chains.lineage(found, named), (), named.covers_until)
-    return chains.route(found, segments, until=goal.at, within=named, without=goal.without)
+    try:
+        return chains.route(found, segments, until=goal.at, within=named, without=goal.without)
+    except Refused as error:
+        raise Refused(f"target {shelf.target.name} at {shelf.target.place}: {error}{_told(inventory)}") from None
+
+
+def _told(inventory: Inventory) -> str:
+    """Return what else there is to say of a target from which nothing can be restored."""
+    if inventory.unreadable:
+        return f". {len(inventory.unreadable)} records there cannot be read: {', '.join(inventory.unreadable[:5])}"
+    return "" if inventory.backups else ". It holds no backup at all: is its disk mounted, and the address right?"
 
 
 @contextmanager
@@ -112,7 +123,8 @@ def restored(vault: Vault, shelf: Shelf, goal: Goal, *, system_id: str = "") -> 
     programs = _programs(route)
     with backup_scratch.scratch(vault, programs) as place:
         _demand_room(route, place.folder)
-        lay(shelf, route, place.folder, account=place.account, programs=programs)
+        with _with_another_way():
+            lay(shelf, route, place.folder, account=place.account, programs=programs)
         failpoints.reach(Point.BACKUP_RESTORE_EXTRACTED)
         place.start(programs, recovery(goal, route))
         reached = goal.at or route.covers_until
@@ -139,7 +151,8 @@ def into_folder(shelf: Shelf, goal: Goal, folder: Path, *, system_id: str = "") 
         for made in (draft, draft / "data", draft / "wal"):
             made.mkdir(mode=0o700, parents=True)
         _demand_room(route, draft)
-        lay(shelf, route, draft, account=Account.caller(), programs=programs)
+        with _with_another_way():
+            lay(shelf, route, draft, account=Account.caller(), programs=programs)
         _prepare(draft / "data", recovery(goal, route))
         os.sync()
         draft.rename(folder)
@@ -149,6 +162,16 @@ def into_folder(shelf: Shelf, goal: Goal, folder: Path, *, system_id: str = "") 
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return route
+
+
+@contextmanager
+def _with_another_way() -> Iterator[None]:
+    """Let what is wrong with a backup say how to come by it."""
+    try:
+        yield
+    except Unusable as error:
+        error.args = (f"{error}. Another way: restore from another target, or `without` this backup",)
+        raise
 
 
 def _prepare(data: Path, settings: Mapping[str, str]) -> None:

@@ -43,6 +43,7 @@ _SETTINGS = {
     "autovacuum": "off",
     "shared_buffers": "64MB",
     "max_connections": "20",
+    "max_locks_per_transaction": "1024",
     "max_wal_senders": "0",
     "max_replication_slots": "0",
     "summarize_wal": "off",

@@ -31,7 +31,9 @@ SELECT current_setting('server_version_num')::int AS version, %(tools)s::int AS 
   (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_replicate,
   (SELECT coalesce(array_agg(name), '{}') FROM unnest(%(functions)s::text[]) AS name
    WHERE NOT has_function_privilege(name, 'EXECUTE')) AS withheld_functions,
-  %(unreadable)s::int AS unreadable_tables,
+  %(unreadable)s::int AS unreadable_tables, %(tables)s::int AS tables,
+  current_setting('max_locks_per_transaction')::int AS max_locks,
+  current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int AS lockers,
   current_setting('wal_level') AS wal_level,
   coalesce(current_setting('summarize_wal', true), 'off') = 'on' AS summarizes_wal,
   current_setting('max_wal_senders')::int AS max_wal_senders,
@@ -114,8 +116,8 @@ def _is_locked(connection: psycopg.Connection, lock: Lock) -> bool:
 
 def facts(connection: psycopg.Connection, *, tools: int) -> ServerFacts:
     """Return what decides which backups can be taken."""
-    unreadable = backup_fingerprints.unreadable(connection)
-    given = {"tools": tools, "slot": SLOT, "functions": _FUNCTIONS, "unreadable": unreadable}
+    tables, unreadable = backup_fingerprints.counted(connection)
+    given = {"tools": tools, "slot": SLOT, "functions": _FUNCTIONS, "tables": tables, "unreadable": unreadable}
     with connection.cursor(row_factory=class_row(ServerFacts)) as cursor:
         found = cursor.execute(_FACTS, given).fetchone()
     if found is None:

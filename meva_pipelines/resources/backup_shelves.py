@@ -9,7 +9,7 @@ any more.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -77,6 +77,7 @@ class Shelf:
         """
         part = backup.part(name)
         with (
+            self._named(),
             self.target.reading(_key(backup.id, name)) as source,
             backup_sealing.opened(source, self.keyring, backup_id=backup.id, part=part) as data,
         ):
@@ -95,9 +96,9 @@ class Shelf:
         Raises:
             Unavailable: the target does not answer.
         """
-        ids = self.target.folders(ROOT)
+        ids = self.target.tree(ROOT)
         with ThreadPoolExecutor(_READERS) as pool:
-            found = list(pool.map(self._shown, ids))
+            found = list(pool.map(self._shown, ids, ids.values()))
         backups = {name: shown for name, (shown, _) in zip(ids, found, strict=True) if isinstance(shown, Backup)}
         return Inventory(
             backups,
@@ -123,7 +124,8 @@ class Shelf:
         """
         if not records.is_identifier(backup_id) or RECORD not in self.target.names(f"{ROOT}/{backup_id}"):
             raise Refused(f"target {self.target.name} holds no backup {backup_id[:80]}")
-        return records.read(self._small(backup_id, RECORD), expected_id=backup_id)
+        with self._named():
+            return records.read(self._small(backup_id, RECORD), expected_id=backup_id)
 
     def verify(self, backup: Backup) -> None:
         """Read every part to its end.
@@ -133,12 +135,13 @@ class Shelf:
             Unavailable: the target does not answer, or a part is not there.
         """
         stored = self.target.names(f"{ROOT}/{backup.id}")
-        for part in backup.parts:
-            if part.name not in stored:
-                raise Unusable(f"part {part.name} of backup {backup.id} is missing", rule="backup_part")
-            failpoints.reach(Point.BACKUP_VERIFYING)
-            with self.target.reading(_key(backup.id, part.name)) as source:
-                backup_sealing.checked(source, self.keyring, backup_id=backup.id, part=part)
+        with self._named():
+            for part in backup.parts:
+                if part.name not in stored:
+                    raise Unusable(f"part {part.name} of backup {backup.id} is missing", rule="backup_part")
+                failpoints.reach(Point.BACKUP_VERIFYING)
+                with self.target.reading(_key(backup.id, part.name)) as source:
+                    backup_sealing.checked(source, self.keyring, backup_id=backup.id, part=part)
 
     def copy_to(self, other: "Shelf", backup: Backup) -> None:
         """Copy a backup as it is, sealed, part by part and the record last; what arrives is compared with the record.
@@ -148,9 +151,10 @@ class Shelf:
             Unavailable: one of the two targets does not answer.
         """
         try:
-            for part in backup.parts:
-                _copied(self.target, other.target, backup.id, part)
-                failpoints.reach(Point.BACKUP_COPYING)
+            with self._named():
+                for part in backup.parts:
+                    _copied(self.target, other.target, backup.id, part)
+                    failpoints.reach(Point.BACKUP_COPYING)
         except (Unusable, Unavailable):
             with suppress(Unavailable):
                 other.remove(backup.id)
@@ -177,8 +181,16 @@ class Shelf:
         """Lift a hold."""
         self.target.remove(_key(backup_id, HOLD))
 
-    def _shown(self, backup_id: str) -> tuple[Backup | Unusable | None, Hold | None]:
-        names = self.target.names(f"{ROOT}/{backup_id}")
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let what is wrong with a copy say on which target it lies: those on others may be sound."""
+        try:
+            yield
+        except Unusable as error:
+            error.args = (f"target {self.target.name}: {error}",)
+            raise
+
+    def _shown(self, backup_id: str, names: Sequence[str]) -> tuple[Backup | Unusable | None, Hold | None]:
         hold = self._hold(backup_id) if HOLD in names else None
         if not records.is_identifier(backup_id):
             return Unusable(f"{backup_id[:80]} is no backup", rule="backup_record"), hold

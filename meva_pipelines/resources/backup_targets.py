@@ -10,6 +10,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -48,6 +50,9 @@ class Target(Protocol):
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names of the folders directly below a prefix; none where nothing was ever written."""
+
+    def tree(self, prefix: str) -> dict[str, list[str]]:
+        """Return `folders` with the `names` in each, in few requests."""
 
     def is_absent(self, prefix: str) -> bool:
         """Whether not even the folder of a prefix is there, as when a disk is not mounted; a bucket never says so."""
@@ -134,6 +139,10 @@ class Folder:
         """Return the names of the sub-folders."""
         return [path.name for path in self._listed(prefix) if path.is_dir()]
 
+    def tree(self, prefix: str) -> dict[str, list[str]]:
+        """Return the names of the sub-folders with those of their files."""
+        return {folder: self.names(f"{prefix}/{folder}") for folder in self.folders(prefix)}
+
     def is_absent(self, prefix: str) -> bool:
         """Whether the folder is not there."""
         return not self._path(prefix).is_dir()
@@ -215,7 +224,18 @@ class Bucket:
 
     def folders(self, prefix: str) -> list[str]:
         """Return the common prefixes below a prefix."""
-        return self._listed(prefix, directories=True)
+        return [info.base_name for info in self._listed(prefix) if not info.is_file]
+
+    def tree(self, prefix: str) -> dict[str, list[str]]:
+        """Return the common prefixes with the objects below each: one request for a thousand objects."""
+        listed = self._listed(prefix, recursive=True)
+        _, root = self._open(prefix)
+        found: dict[str, list[str]] = {}
+        for info in listed:
+            folder, *below = info.path.removeprefix(f"{root}/").split("/")
+            if len(below) == (1 if info.is_file else 0):
+                found.setdefault(folder, []).extend(below)
+        return found
 
     def is_absent(self, prefix: str) -> bool:  # noqa: ARG002 - a bucket has no folders that could be missing
         """A bucket that answers is there."""
@@ -223,7 +243,7 @@ class Bucket:
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the objects below a prefix."""
-        return self._listed(prefix, directories=False)
+        return [info.base_name for info in self._listed(prefix) if info.is_file]
 
     def remove(self, key: str) -> None:
         """Remove an object."""
@@ -236,28 +256,23 @@ class Bucket:
         """Remove the marker object that stands for an empty folder, if there is one."""
         with self._explained("remove", prefix):
             filesystem, path = self._open(prefix)
-            if not self._listed(prefix, directories=False):
+            if not self.names(prefix):
                 filesystem.delete_dir(path)
 
     def free_bytes(self) -> int | None:
         """A bucket does not tell."""
         return None
 
-    def _listed(self, prefix: str, *, directories: bool) -> list[str]:
+    def _listed(self, prefix: str, *, recursive: bool = False) -> "list[fs.FileInfo]":
         from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who use S3
 
-        wanted = fs.FileType.Directory if directories else fs.FileType.File
         with self._explained("list", prefix):
             filesystem, path = self._open(prefix)
-            found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-            return sorted(info.base_name for info in found if info.type == wanted)
+            selector = fs.FileSelector(path, allow_not_found=True, recursive=recursive)
+            return sorted(filesystem.get_file_info(selector), key=attrgetter("path"))
 
     def _open(self, key: str) -> "tuple[fs.FileSystem, str]":
-        from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who use S3
-
-        for setting in CHECKSUM_SETTINGS:
-            os.environ.setdefault(setting, "when_required")
-        filesystem, root = fs.FileSystem.from_uri(self.url)
+        filesystem, root = _client(self.url)
         return filesystem, f"{root.rstrip('/')}/{contained(key)}"
 
     @contextmanager
@@ -267,6 +282,17 @@ class Bucket:
         except OSError as error:
             reason = str(error).split(" Detail: ")[0]
             raise Unavailable(f"target {self.name} cannot {verb} {key}: {reason[:300]}") from error
+
+
+@lru_cache(maxsize=8)
+def _client(url: str) -> "tuple[fs.FileSystem, str]":
+    """Return the client of a bucket and the path in it; one for all, so that its connections are used again."""
+    from pyarrow import fs  # noqa: PLC0415 - costs 40 MB: only for those who use S3
+
+    for setting in CHECKSUM_SETTINGS:
+        os.environ.setdefault(setting, "when_required")
+    filesystem, root = fs.FileSystem.from_uri(url)
+    return filesystem, str(root)
 
 
 def _make_private(root: Path, folder: Path) -> None:

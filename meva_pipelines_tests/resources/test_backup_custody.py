@@ -336,6 +336,15 @@ def test_an_increment_is_made_on_the_newest_sound_backup(backed_up: Site) -> Non
     assert backed_up.increment().parent_id == first.id
 
 
+def test_a_target_from_which_nothing_can_be_restored_says_why(backed_up: Site) -> None:
+    with pytest.raises(Refused, match=r"target local at file:///.* no usable full backup .* is its disk mounted"):
+        backup_restoring.plan(backed_up.shelf, Goal())
+    backed_up.shelf.finish(made(1))
+    backed_up.stored(made(1), "backup.json").write_bytes(b"{}")
+    with pytest.raises(Refused, match=f"1 records there cannot be read: {made(1).id}"):
+        backup_restoring.plan(backed_up.shelf, Goal())
+
+
 def test_old_bases_whose_log_has_expired_are_no_gap(backed_up: Site) -> None:
     """Fathers and grandfathers are kept for their own moment; the chain of the window is what must be whole."""
     old, window, newest = made(1, segment=1), made(30, segment=30), made(49, at=START + timedelta(days=45), segment=38)

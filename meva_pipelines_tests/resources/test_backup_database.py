@@ -405,14 +405,54 @@ def _promote(embedded: EmbeddedPostgres, site: Site) -> None:
     assert site.rows("SELECT pg_is_in_recovery()") == [(False,)]
 
 
+def test_more_tables_than_can_be_locked_are_refused_with_what_makes_room(tmp_path: Path) -> None:
+    """PostgreSQL said "out of shared memory" after the whole base had been streamed."""
+    tight = {"max_locks_per_transaction": "10", "max_connections": "10", "max_wal_senders": "2", "fsync": "off"}
+    embedded = EmbeddedPostgres(home=tmp_path / "server", settings=Settings(databases=("meva",), server=tight))
+    server = embedded.ensure_running()
+    try:
+        made = backups.located(server.url("meva"), tmp_path / "site")
+        made.execute(
+            "DO $$ BEGIN FOR n IN 1..1500 LOOP EXECUTE format('CREATE TABLE t%%s ()', n); COMMIT; END LOOP; END $$"
+        )
+        with (
+            backup_server.session(server.url("meva"), work="test") as connection,
+            pytest.raises(psycopg.errors.OutOfMemory),
+        ):
+            backup_fingerprints.at_restore_point(connection, name="without asking")
+        with pytest.raises(Refused, match="locks 1,500 tables at once; max_locks_per_transaction is 10") as refused:
+            made.full()
+        command = re.search("ALTER SYSTEM SET max_locks_per_transaction = [0-9]+", str(refused.value))
+        assert command
+        made.execute(command[0])
+        embedded.stop()
+        embedded.ensure_running()
+        with backup_server.session(server.url("meva"), work="test") as connection:
+            backup_server.demand_physical(backup_server.facts(connection, tools=18))
+            assert backup_fingerprints.at_restore_point(connection, name="with room").is_exact
+    finally:
+        embedded.stop()
+
+
+def test_fingerprints_hold_no_table_longer_than_they_read_it(backed_up: Site) -> None:
+    """Locks on thousands of tables and their indexes, held to the end, took the room that others need."""
+    held = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation >= 16384"
+    backed_up.execute("CREATE TABLE public.hashless (content json)")
+    with psycopg.connect(backed_up.postgres.dsn()) as connection:
+        assert backup_fingerprints.in_transaction(connection).tables["public.specimen"].rows == 2_000
+        assert connection.execute(held).fetchone() == (0,)
+
+
 def test_a_way_around_a_bad_base_is_told_to_be_taken(backed_up: Site) -> None:
     backed_up.full()
     bad = backed_up.full()
     backed_up.log()
     path = backed_up.stored(bad)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(Unusable, match=bad.id), copy_at(backed_up, Goal()):
+    with pytest.raises(Unusable) as said, copy_at(backed_up, Goal()):
         pytest.fail("a bad base was restored")
+    assert str(said.value).startswith(f"target local: part base.tar of backup {bad.id} cannot be used: ")
+    assert str(said.value).endswith("restore from another target, or `without` this backup")
     with copy_at(backed_up, Goal(without=(bad.id,))) as copy:
         assert state(copy) == (2_000, 0, 1)
 

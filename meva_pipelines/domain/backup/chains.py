@@ -29,7 +29,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A full backup with its increments, oldest first; `orphans` have lost their full backup and can never be used."""
+    """A full backup with its increments, oldest first; orphans, which lost theirs, hang together and are not whole."""
 
     members: tuple[Standing, ...]
     is_whole: bool = True
@@ -69,30 +69,21 @@ class Chain:
 
 
 def chains(standings: Iterable[Standing]) -> tuple[Chain, ...]:
-    """Return the chains of one family (method and subject), oldest first; an orphan is a chain that is not whole.
+    """Return the chains of one family (method and subject), oldest first; that of an orphan is not whole.
 
     A child belongs to its parent only when the parent's digest is the one that the child names.
     """
     ordered = sorted(standings, key=lambda standing: standing.backup.sequence)
-    roots: dict[str, list[Standing]] = {}
+    members: dict[str, list[Standing]] = {}
     root_of: dict[str, str] = {}
     digests = {standing.backup.id: standing.backup.digest for standing in ordered}
-    orphans: list[Standing] = []
     for standing in ordered:
         backup = standing.backup
-        if backup.extent is Extent.FULL:
-            roots[backup.id] = [standing]
-            root_of[backup.id] = backup.id
-            continue
         parent = backup.parent_id or ""
-        if parent in root_of and digests[parent] == backup.parent_digest:
-            root_of[backup.id] = root_of[parent]
-            roots[root_of[backup.id]].append(standing)
-        else:
-            orphans.append(standing)
-    whole = [Chain(tuple(members)) for members in roots.values()]
-    broken = [Chain((orphan,), is_whole=False) for orphan in orphans]
-    return tuple(sorted([*whole, *broken], key=lambda chain: chain.full.sequence))
+        is_child = parent in root_of and digests[parent] == backup.parent_digest
+        root_of[backup.id] = root_of[parent] if is_child else backup.id
+        members.setdefault(root_of[backup.id], []).append(standing)
+    return tuple(Chain(tuple(line), is_whole=line[0].backup.extent is Extent.FULL) for line in members.values())
 
 
 def lineage(backups: Collection[Backup], wanted: Backup) -> tuple[Backup, ...]:
@@ -159,7 +150,9 @@ def route(
         reached.append(covers)
     if reached:
         raise Refused(f"the log of the backups reaches {max(reached).isoformat()} and not {until}; take `latest`")
-    oldest = min((base.covers_until for base in bases), default=None)
+    if not bases:
+        raise Refused("there is no usable full backup of a server to begin with")
+    oldest = min(base.covers_until for base in bases)
     raise Refused(f"no backup is from before {until}; the oldest usable moment is {oldest}")
 
 

@@ -3,6 +3,7 @@
 Each finding says what was found and what to do, with the exact command where there is one.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,16 +15,28 @@ OLDEST_WITH_INCREMENTAL = 17
 SPACE_FACTOR = 2.0
 """Free space wanted on a target, as a multiple of the data (seed 002 asks for two to three times)."""
 
+LOCKS_FACTOR = 2
+"""Room for locks that is asked for where there is too little, as a multiple of the tables: others lock as well."""
+
+
+_GB = 1e9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
-    """What a server says of itself. `tools` is the major version of the programs at hand."""
+    """What a server says of itself. `tools` is the major version of the programs at hand.
+
+    `lockers` is how many transactions, open and prepared, share the room for locks, each with `max_locks`.
+    """
 
     version: int
     tools: int
     may_replicate: bool
     withheld_functions: Sequence[str]
     unreadable_tables: int
+    tables: int
+    max_locks: int
+    lockers: int
     wal_level: str
     summarizes_wal: bool
     max_wal_senders: int
@@ -79,11 +92,16 @@ def space(*, data_bytes: int, free_bytes: int | None, factor: float = SPACE_FACT
     if free_bytes is None:
         return Finding("free_space", is_met=True, said="the target does not say how much room it has")
     wanted = factor * data_bytes
-    said = f"{_gb(free_bytes)} free, {_gb(wanted)} wanted ({factor:g} × {_gb(data_bytes)} of data)"
+    said = f"{_spelled(free_bytes)} free, {_spelled(wanted)} wanted ({factor:g} × {_spelled(data_bytes)} of data)"
     return Finding("free_space", free_bytes >= wanted, said)
 
 
 def _required(facts: ServerFacts) -> Iterator[Finding]:
+    yield from _rights(facts)
+    yield from _settings(facts)
+
+
+def _rights(facts: ServerFacts) -> Iterator[Finding]:
     yield Finding(
         "replication_right",
         facts.may_replicate,
@@ -105,6 +123,9 @@ def _required(facts: ServerFacts) -> Iterator[Finding]:
         facts.unreadable_tables == 0,
         f"{facts.unreadable_tables} tables that the user may not read; GRANT pg_read_all_data TO <user>",
     )
+
+
+def _settings(facts: ServerFacts) -> Iterator[Finding]:
     yield Finding(
         "programs",
         facts.tools >= facts.major,
@@ -126,6 +147,14 @@ def _required(facts: ServerFacts) -> Iterator[Finding]:
         facts.free_slots >= 1,
         f"{facts.free_slots} replication slots are free; more with: ALTER SYSTEM SET max_replication_slots = 10; "
         "and a restart",
+    )
+    room = facts.max_locks * facts.lockers
+    enough = max(facts.max_locks, math.ceil(LOCKS_FACTOR * facts.tables / facts.lockers))
+    yield Finding(
+        "locks",
+        facts.tables <= room,
+        f"a backup locks {facts.tables:,} tables at once; max_locks_per_transaction is {facts.max_locks}, room for "
+        f"{room:,}; it is set with: ALTER SYSTEM SET max_locks_per_transaction = {enough}; and a restart",
     )
     yield Finding(
         "tablespaces",
@@ -153,5 +182,5 @@ def _for_increments(facts: ServerFacts) -> Iterator[Finding]:
         )
 
 
-def _gb(count: float) -> str:
-    return f"{count / 1e9:.1f} GB"
+def _spelled(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= _GB else f"{count / 1e6:.1f} MB"

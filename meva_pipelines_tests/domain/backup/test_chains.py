@@ -36,6 +36,14 @@ def test_a_child_of_another_backup_of_that_name_is_an_orphan() -> None:
         chains.lineage([impostor, CHILD], CHILD)
 
 
+def test_what_hangs_on_an_orphan_stays_with_it() -> None:
+    """Orphans went one by one, each when it was old enough, and left those that were made on them."""
+    last = made(4, parent=GRANDCHILD, segment=8)
+    found = chains.chains([Standing(backup=backup) for backup in (FULL, GRANDCHILD, last)])
+    assert [[member.backup for member in chain.members] for chain in found] == [[FULL], [GRANDCHILD, last]]
+    assert [chain.is_whole for chain in found] == [True, False]
+
+
 def test_a_missing_middle_breaks_the_line() -> None:
     with pytest.raises(Refused, match="cannot be restored"):
         chains.lineage([FULL, GRANDCHILD], GRANDCHILD)
@@ -86,7 +94,7 @@ def test_a_way_without_a_bad_backup_is_found() -> None:
     everything = [FULL, CHILD, GRANDCHILD, *LOG]
     assert chains.route(everything, SEGMENTS, until=None, without=[GRANDCHILD.id]).bases == (FULL, CHILD)
     assert chains.route(everything, SEGMENTS, until=None, without=[CHILD.id]).bases == (FULL,)
-    with pytest.raises(Refused, match="oldest usable moment is None"):
+    with pytest.raises(Refused, match="no usable full backup"):
         chains.route(everything, SEGMENTS, until=None, without=[FULL.id])
 
 

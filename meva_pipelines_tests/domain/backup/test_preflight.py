@@ -12,6 +12,9 @@ READY = ServerFacts(
     may_replicate=True,
     withheld_functions=(),
     unreadable_tables=0,
+    tables=100,
+    max_locks=64,
+    lockers=100,
     wal_level="replica",
     summarizes_wal=True,
     max_wal_senders=10,
@@ -41,6 +44,14 @@ def test_what_is_missing_comes_with_the_command() -> None:
     assert said["reading_right"].startswith("3 tables")
 
 
+def test_room_for_locks_is_asked_for_in_twice_the_tables() -> None:
+    assert missing(replace(READY, tables=6_400)) == {}
+    assert missing(replace(READY, tables=6_401)) == {
+        "locks": "a backup locks 6,401 tables at once; max_locks_per_transaction is 64, room for 6,400; "
+        "it is set with: ALTER SYSTEM SET max_locks_per_transaction = 129; and a restart"
+    }
+
+
 def test_an_older_server_gets_full_backups_and_the_log() -> None:
     debian = replace(READY, version=150014, summarizes_wal=False)
     assert preflight.can_be_physical(debian)
@@ -65,5 +76,7 @@ def test_room_is_asked_for_with_numbers() -> None:
     found = preflight.space(data_bytes=10_000_000_000, free_bytes=19_000_000_000)
     assert not found.is_met
     assert found.said == "19.0 GB free, 20.0 GB wanted (2 × 10.0 GB of data)"
+    found = preflight.space(data_bytes=60_000_000, free_bytes=4_200_000)
+    assert found.said == "4.2 MB free, 120.0 MB wanted (2 × 60.0 MB of data)"
     assert preflight.space(data_bytes=10, free_bytes=20).is_met
     assert preflight.space(data_bytes=10**15, free_bytes=None).is_met
