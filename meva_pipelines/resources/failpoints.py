@@ -1,7 +1,7 @@
 """Named points at the boundaries of every protocol, where a test can make the process die, fail or wait.
 
 In production a point costs one look at an unset environment variable. `MEVA_FAILPOINTS` holds
-`name:action[@n]` items separated by commas; the action happens at the n-th visit (default the first):
+`name:action[@n]` items separated by commas; the action happens at the n-th visit since then (default the first):
 
     kill      SIGKILL to the own process, as a power cut would     exit      leave at once, without clean-up
     raise     raise `Injected`                                     sleep     wait two seconds
@@ -103,7 +103,8 @@ class Injected(RuntimeError):
 
 
 _SLEEP_S: Final = 2.0
-_visits: Counter[str] = Counter()
+_visits: Counter[tuple[str, Point]] = Counter()
+"""How often a point was reached under a request."""
 
 
 def reach(point: Point) -> None:
@@ -116,8 +117,8 @@ def reach(point: Point) -> None:
 
 
 def _act(point: Point, requested: str) -> None:
-    _visits[point.value] += 1
-    visit = _visits[point.value]
+    _visits[requested, point] += 1
+    visit = _visits[requested, point]
     for item in requested.split(","):
         name, _, rest = item.partition(":")
         action, _, nth = rest.partition("@")

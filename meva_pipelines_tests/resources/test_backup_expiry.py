@@ -197,7 +197,7 @@ def test_what_changes_while_an_expiry_waits_is_seen(backed_up: Site) -> None:
     with ThreadPoolExecutor(1) as pool, backup_server.session(backed_up.postgres.dsn(), work="test") as other:
         with backup_server.exclusively(other, patience_s=0):
             expiring = pool.submit(expire, backed_up, patience_s=60)
-            while not backed_up.rows(waits, "%try_advisory_lock%"):
+            while not (expiring.done() or backed_up.rows(waits, "%try_advisory_lock%")):
                 time.sleep(0.01)
             backed_up.shelf.hold(old(1).id, HOLD)
         assert expiring.result().removed == (old(2).id,)

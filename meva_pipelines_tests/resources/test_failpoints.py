@@ -47,6 +47,14 @@ def test_a_point_that_was_not_named_is_passed(monkeypatch: pytest.MonkeyPatch) -
     failpoints.reach(SECOND)
 
 
+def test_visits_are_counted_from_the_request_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEVA_FAILPOINTS", f"{FIRST.value}:raise@99,nothing:kill")
+    failpoints.reach(FIRST)
+    monkeypatch.setenv("MEVA_FAILPOINTS", f"{FIRST.value}:raise,nothing:kill")
+    with pytest.raises(failpoints.Injected):
+        failpoints.reach(FIRST)
+
+
 def test_kill_ends_the_process_as_a_power_cut_would() -> None:
     done = visit(f"{FIRST.value}:kill", SECOND, FIRST, SECOND)
     assert done.returncode == -signal.SIGKILL
