@@ -77,7 +77,7 @@ def users(connection: psycopg.Connection, table: Archived) -> dict[int, str]:
     """Return the sessions that use a table until their transactions end: applications by their process."""
     return dict(
         connection.execute(
-            "SELECT pid, application_name FROM pg_stat_activity WHERE pid IN"
+            "SELECT pid, application_name FROM pg_stat_activity WHERE datname = current_database() AND pid IN"
             " (SELECT pid FROM pg_locks WHERE granted AND relation = to_regclass(%s)) ORDER BY pid",
             [f"{table.schema}.{table.name}"],
         ).fetchall()

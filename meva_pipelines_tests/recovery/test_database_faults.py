@@ -274,7 +274,10 @@ def test_a_full_disk_under_staging_is_named_and_the_server_lives_on(
             scene.registry.warm()
             before = invariants.image(scene.url)
             running = held(scene, Point.STAGE_CREATED)
-            ((pid,),) = scene.rows("SELECT pid FROM pg_stat_activity WHERE application_name ^@ %s", "meva stage")
+            ((pid,),) = scene.rows(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name ^@ %s",
+                "meva stage",
+            )
             nursery.limit_files(pid, 17_000_000, folder / "limit")
             outcome = running.end()
             assert not outcome.is_success

@@ -229,9 +229,10 @@ class Scene:
             connection.execute(statement, values)
 
     def await_waiting(self) -> None:
-        """Wait until a session waits for a lock."""
+        """Wait until a session of this database waits for a lock."""
         deadline = time.monotonic() + RUN_TIMEOUT_S
-        while not self.rows("SELECT FROM pg_locks WHERE NOT granted"):
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        while not self.rows(f"{waiting} AND cardinality(pg_blocking_pids(pid)) > 0"):
             assert time.monotonic() < deadline, "nobody waits for a lock"
             time.sleep(0.02)
 

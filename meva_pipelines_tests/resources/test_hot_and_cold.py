@@ -25,6 +25,10 @@ from meva_pipelines_tests.resources.cold_worlds import HISTORY, LOGS, QUARTER, S
 
 JANUARY = Period.named("2024-01")
 MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
+ADVISORY_LOCKS = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 @pytest.fixture
@@ -290,8 +294,8 @@ def test_rows_that_nobody_takes_leave_nothing_behind(world: World) -> None:
     with hot_and_cold.answer(world.postgres, world.files, Query(LOGS)) as found:
         next(found.batches)
     with psycopg.connect(world.postgres.dsn()) as connection:
-        left = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
-    assert left == (0,)
+        left = connection.execute(ADVISORY_LOCKS).fetchall()
+    assert left == []
     assert ids(world, limit=3) == [1, 2, 3]
 
 
@@ -332,7 +336,7 @@ def test_whoever_reads_while_rows_are_released_sees_each_once(verified: World) -
     reader = threading.Thread(target=lambda: seen.extend(ids(verified)))
     with releasing(verified) as connection:
         reader.start()
-        while not connection.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone():
+        while not connection.execute(f"{ADVISORY_LOCKS} AND NOT granted").fetchone():
             pass
     reader.join(timeout=120)
     assert seen == [1, 2, 3, 4, 5]

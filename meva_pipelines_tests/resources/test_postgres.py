@@ -75,7 +75,10 @@ def test_a_role_survives_a_rollback_in_the_body(postgres: Postgres) -> None:
 
 def test_the_work_is_named_in_the_servers_activity(postgres: Postgres, warehouse_url: str) -> None:
     with postgres.connect(Role.WRITER, work="publish 7"), psycopg.connect(warehouse_url) as other:
-        found = other.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'meva publish 7'")
+        found = other.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'meva publish 7'"
+        )
         assert found.fetchone() == (1,)
 
 
@@ -133,8 +136,8 @@ def test_nothing_is_left_connected(postgres: Postgres, warehouse_url: str) -> No
         with pytest.raises(ZeroDivisionError), postgres.connect(Role.WRITER, work="leak"):
             _ = 1 / 0
     with psycopg.connect(warehouse_url) as other:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'meva leak' AND state = 'active'"
-        assert other.execute(query).fetchone() == (0,)
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+        assert other.execute(f"{query} AND application_name = 'meva leak'").fetchone() == (0,)
 
 
 @pytest.fixture
