@@ -30,6 +30,7 @@ from meva_pipelines.resources import (
 from meva_pipelines.resources.failpoints import Point
 from meva_pipelines_tests.fixtures import backups
 from meva_pipelines_tests.fixtures.backups import REQUEST, Site
+from meva_pipelines_tests.fixtures.warehouse import holders_of_locks
 
 PATIENCE_S = 60
 Act = Callable[[Site], None]
@@ -171,7 +172,7 @@ def demand_nothing_left(site: Site) -> None:
         assert not list(root.rglob("*.partial"))
         assert all((folder / "backup.json").exists() for folder in _folders(root / "backups"))
     assert site.rows("SELECT FROM backup.catalog WHERE status IN ('pending', 'in_progress')") == []
-    assert site.rows("SELECT FROM pg_locks WHERE locktype = 'advisory'") == []
+    assert holders_of_locks(site.postgres.dsn()) == []
     assert not list(scratch_folders(site))
     assert not list(site.folder.glob(".back.restoring-*"))
 

@@ -14,6 +14,7 @@ from meva_pipelines.domain.failures import MevaError, Refused, Rejected, Superse
 from meva_pipelines.resources import archive_holds, archive_planning, published_runs
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
+from meva_pipelines_tests.fixtures.warehouse import holders_of_locks
 from meva_pipelines_tests.resources.archive_desk import (
     HISTORY,
     LOGS,
@@ -351,9 +352,6 @@ def test_what_is_released_is_not_planned_again(desk: Desk) -> None:
 def test_a_release_holds_no_lock_and_no_role_afterwards(desk: Desk) -> None:
     desk.simulate()
     desk.release(*desk.prove())
-    held = (
-        "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database WHERE l.locktype = 'advisory'"
-    )
-    assert desk.rows(f"{held} AND d.datname = current_database()") == [(0,)]
+    assert holders_of_locks(desk.postgres.dsn()) == []
     with desk.postgres.connect(Role.WRITER, work="test") as connection:
         assert published_runs.newest(connection, subject=SERIES.subject) > 0

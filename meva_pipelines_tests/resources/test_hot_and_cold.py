@@ -21,14 +21,11 @@ from meva_pipelines.resources import archive_predicates, hot_and_cold
 from meva_pipelines.resources.cold_rows import Effort
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
+from meva_pipelines_tests.fixtures.warehouse import holders_of_locks
 from meva_pipelines_tests.resources.cold_worlds import HISTORY, LOGS, QUARTER, SIMULATED, World, image
 
 JANUARY = Period.named("2024-01")
 MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
-ADVISORY_LOCKS = (
-    "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
-    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-)
 
 
 @pytest.fixture
@@ -293,9 +290,7 @@ def test_rows_that_nobody_takes_leave_nothing_behind(world: World) -> None:
     world.lay_cold(LOGS, JANUARY, 1, [log(1)])
     with hot_and_cold.answer(world.postgres, world.files, Query(LOGS)) as found:
         next(found.batches)
-    with psycopg.connect(world.postgres.dsn()) as connection:
-        left = connection.execute(ADVISORY_LOCKS).fetchall()
-    assert left == []
+    assert holders_of_locks(world.postgres.dsn()) == []
     assert ids(world, limit=3) == [1, 2, 3]
 
 
@@ -336,7 +331,8 @@ def test_whoever_reads_while_rows_are_released_sees_each_once(verified: World) -
     reader = threading.Thread(target=lambda: seen.extend(ids(verified)))
     with releasing(verified) as connection:
         reader.start()
-        while not connection.execute(f"{ADVISORY_LOCKS} AND NOT granted").fetchone():
+        ours = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        while not connection.execute(f"SELECT pid FROM pg_locks WHERE NOT granted AND {ours}").fetchone():
             pass
     reader.join(timeout=120)
     assert seen == [1, 2, 3, 4, 5]

@@ -19,6 +19,7 @@ from meva_pipelines.resources import ledger, publishing
 from meva_pipelines.resources.ledger import Attempt, Mode, Status
 from meva_pipelines.resources.postgres import Postgres
 from meva_pipelines.schema.roles import Role
+from meva_pipelines_tests.fixtures.warehouse import holders_of_locks
 from meva_pipelines_tests.resources.test_ledger import DAY, SOURCE, SUBJECT, judged, row_of, writer
 from meva_pipelines_tests.resources.test_postgres import centers, insert, terminate
 
@@ -190,10 +191,7 @@ def test_a_connection_that_is_ended_before_the_commit_publishes_nothing(
 
 def test_no_lock_outlives_a_publication(postgres: Postgres, writer: psycopg.Connection) -> None:
     publish(postgres, opened(writer))
-    held = (
-        "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database WHERE l.locktype = 'advisory'"
-    )
-    assert writer.execute(f"{held} AND d.datname = current_database()").fetchone() == (0,)
+    assert holders_of_locks(postgres.dsn()) == []
 
 
 class Cut(Enum):
