@@ -77,12 +77,14 @@ def demand_room_for_notes(connection: psycopg.Connection, pair: Pair) -> None:
     Raises:
         Refused: the pair is compared by this method already, without these notes.
     """
+    if pair.notes is None:
+        return
     row = connection.execute(
         "SELECT created_at FROM mgg.pt_comparisons WHERE (simulation_id, test_result_id, method_version) = (%s, %s, %s)"
         " AND notes IS DISTINCT FROM %s LIMIT 1",
         [pair.simulation_id, pair.test_result_id, comparison.METHOD_VERSION, pair.notes],
     ).fetchone()
-    if pair.notes is not None and row is not None:
+    if row is not None:
         raise Refused(
             f"simulation {pair.simulation_id} and firing {pair.test_result_id} were compared on {row[0]:%Y-%m-%d}; a"
             " published comparison keeps the notes that it came with, or none. Nothing was changed"

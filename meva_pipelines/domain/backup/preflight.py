@@ -19,9 +19,6 @@ LOCKS_FACTOR = 2
 """Room for locks that is asked for where there is too little, as a multiple of the tables: others lock as well."""
 
 
-_GB = 1e9
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
     """What a server says of itself. `tools` is the major version of the programs at hand.
@@ -183,4 +180,4 @@ def _for_increments(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def _spelled(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= _GB else f"{count / 1e6:.1f} MB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
